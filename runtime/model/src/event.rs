@@ -1,0 +1,177 @@
+//! What is written down: every change, with a sequence for each subject.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ApplicationId, CallId, Direction, EndCause, EndReason, Fault, GatheredBy, ModuleId, NumberId, RecordingId, RunId,
+    StepId, TenantId, Wall,
+};
+
+/// `subject` and `sequence` name it for ever: sequences have no holes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    pub subject: Subject,
+    /// From 1.
+    pub sequence: u64,
+    pub tenant: Option<TenantId>,
+    pub at: Wall,
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    Call(CallId),
+    Tenant(TenantId),
+    Module(ModuleId),
+    Application(ApplicationId),
+    Number(NumberId),
+    /// The node itself: limits met, settings changed.
+    Node,
+}
+
+/// The kinds of event, each with its data. `type` and `data` in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data", rename_all_fields = "snake_case")]
+pub enum Change {
+    #[serde(rename = "call.started")]
+    CallStarted {
+        application: ApplicationId,
+        direction: Direction,
+        caller: String,
+        called: String,
+        number: String,
+        sip_call_id: String,
+    },
+    #[serde(rename = "call.ringing")]
+    CallRinging { status: u16 },
+    #[serde(rename = "call.answered")]
+    CallAnswered,
+    #[serde(rename = "call.ended")]
+    CallEnded { cause: EndCause, answered: bool, duration_us: u64, connected_us: u64 },
+    #[serde(rename = "leg.started")]
+    LegStarted { leg: u32, address: String },
+    #[serde(rename = "leg.media")]
+    LegMedia { leg: u32, codec: String },
+    #[serde(rename = "leg.held")]
+    LegHeld { leg: u32, held: bool },
+    #[serde(rename = "leg.ended")]
+    LegEnded { leg: u32, cause: EndCause },
+    #[serde(rename = "control.started")]
+    ControlStarted { run: RunId, module: Option<ModuleId>, module_name: String, version: u32, handler: u32 },
+    #[serde(rename = "control.ended")]
+    ControlEnded { run: RunId, reason: EndReason },
+    #[serde(rename = "control.fault")]
+    ControlFault { run: RunId, handler: u32, fault: Fault },
+    /// A step that takes time began. `detail` says what is played, asked or recorded.
+    #[serde(rename = "step.started")]
+    StepStarted { step: StepId, kind: String, detail: String },
+    #[serde(rename = "step.ended")]
+    StepEnded { step: StepId, kind: String, outcome: String },
+    /// What was gathered; `*` for each digit when it was sensitive.
+    #[serde(rename = "call.gathered")]
+    Gathered { step: StepId, digits: String, by: GatheredBy },
+    /// A digit that nobody was gathering.
+    #[serde(rename = "call.digit")]
+    DigitPressed { leg: u32, digit: char, length_ms: u32 },
+    #[serde(rename = "call.message")]
+    MessageSent { sender: String },
+    #[serde(rename = "recording.started")]
+    RecordingStarted { recording: RecordingId, step: StepId },
+    #[serde(rename = "recording.ended")]
+    RecordingEnded { recording: RecordingId, length_ms: u32, bytes: u64, failed: Option<String> },
+    /// A line of the module's log.
+    #[serde(rename = "module.log")]
+    Log { run: RunId, level: String, message: String },
+    #[serde(rename = "limit.reached")]
+    LimitReached { limit: String, detail: String },
+    #[serde(rename = "tenant.created")]
+    TenantCreated { name: String },
+    #[serde(rename = "tenant.changed")]
+    TenantChanged { what: String },
+    #[serde(rename = "module.uploaded")]
+    ModuleUploaded { name: String, version: u32, digest: String },
+    #[serde(rename = "module.refused")]
+    ModuleRefused { name: String, code: String, detail: String },
+    #[serde(rename = "module.changed")]
+    ModuleChanged { what: String },
+    #[serde(rename = "application.created")]
+    ApplicationCreated { name: String },
+    #[serde(rename = "application.changed")]
+    ApplicationChanged { what: String },
+    #[serde(rename = "application.deleted")]
+    ApplicationDeleted { name: String },
+    #[serde(rename = "number.bound")]
+    NumberBound { address: String, application: Option<ApplicationId> },
+    #[serde(rename = "number.deleted")]
+    NumberDeleted { address: String },
+}
+
+impl Change {
+    /// True for what may be left out, and counted, when the node cannot write fast enough.
+    pub const fn is_detail(&self) -> bool {
+        matches!(self, Self::StepStarted { .. } | Self::StepEnded { .. } | Self::DigitPressed { .. } | Self::Log { .. })
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(id) => id.fmt(f),
+            Self::Tenant(id) => id.fmt(f),
+            Self::Module(id) => id.fmt(f),
+            Self::Application(id) => id.fmt(f),
+            Self::Number(id) => id.fmt(f),
+            Self::Node => f.write_str("node"),
+        }
+    }
+}
+
+impl std::str::FromStr for Subject {
+    type Err = crate::IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split('_').next().unwrap_or_default() {
+            TenantId::PREFIX => text.parse().map(Self::Tenant),
+            ModuleId::PREFIX => text.parse().map(Self::Module),
+            ApplicationId::PREFIX => text.parse().map(Self::Application),
+            NumberId::PREFIX => text.parse().map(Self::Number),
+            "node" => Ok(Self::Node),
+            _ => text.parse().map(Self::Call),
+        }
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Subject {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_from_its_json() {
+        let event = Event {
+            subject: Subject::Call(CallId::from_u128(7)),
+            sequence: 1,
+            tenant: Some(TenantId::from_u128(9)),
+            at: Wall(1),
+            change: Change::CallRinging { status: 180 },
+        };
+        let json = serde_json::to_string(&event).unwrap();
+        assert!(json.contains(r#""type":"call.ringing""#), "{json}");
+        assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);
+    }
+}

@@ -1,0 +1,39 @@
+//! The words that cross borders between crates: ids, units, steps and outcomes, commands and
+//! events, faults, usage, limits, and the things tenants own.
+//!
+//! This crate does nothing. It has no clock, no socket and no runtime; every other crate of
+//! `runtime/` may name it, and it names none of them. A word stands here when two crates must
+//! mean the same by it; a word that one crate alone uses lives there.
+
+mod call;
+mod entity;
+mod event;
+mod fault;
+mod id;
+mod leg;
+mod limits;
+mod media;
+mod run;
+mod step;
+mod time;
+
+pub use call::{CallInfo, Direction, EndCause, Header, Leg, LegNumber, LegState, Predecessor};
+pub use entity::{
+    Application, ApplicationSpec, Asset, CallRecord, CallStatus, Handler, KvEntry, KvError, Module, ModuleState,
+    ModuleVersion, Number, Recording, Tenant, TenantState, World,
+};
+pub use event::{Change, Event, Subject};
+pub use fault::{Blame, Fault, FaultCode};
+pub use id::{ApplicationId, CallId, IdError, IdSource, KeyId, ModuleId, NumberId, RecordingId, RunId, TenantId};
+pub use leg::{Body, LegCommand, LegEvent, LegKey, Offered, Refused};
+pub use limits::Limits;
+pub use media::{
+    Codec, Frames, MediaCommand, MediaEvent, MediaFault, MediaPlan, PlayEnd, RecordEnd, RecordPlan, Remote, Sound,
+    Tone, Tracks,
+};
+pub use run::{EndReason, HostCalls, Run, RunEnd, RunKind, RunUsage};
+pub use step::{
+    Digit, GatherOptions, Gathered, GatheredBy, GuestEvent, LegChange, Message, Outcome, PlayOptions, Played,
+    RecordOptions, Recorded, Source, Speech, Step, StepError, StepId, StepOutcome,
+};
+pub use time::{Instant, Millis, Now, Wall};
