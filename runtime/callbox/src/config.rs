@@ -1,0 +1,294 @@
+//! What the node reads: one TOML file, then the environment. Unknown keys are refused.
+//!
+//! `callbox.toml` beside this crate's manifest is the manual: every key with its default, unit and
+//! reason. A test holds that it says exactly what [`Config::default`] does.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use callbox_model::Limits;
+use ipnet::IpNet;
+use serde::Deserialize;
+use thiserror::Error;
+
+/// The manual, shown by `callbox serve --print-config`.
+pub const MANUAL: &str = include_str!("../callbox.toml");
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub node: Node,
+    pub sip: Sip,
+    pub media: Media,
+    pub voice: Voice,
+    pub sandbox: Sandbox,
+    pub store: Store,
+    pub api: Api,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    pub data_dir: PathBuf,
+    pub ordinal: u16,
+    pub lanes: usize,
+    pub lane_queue: usize,
+    pub drain_s: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sip {
+    pub udp: Vec<SocketAddr>,
+    pub tcp: Vec<SocketAddr>,
+    pub advertised: Option<IpAddr>,
+    pub allow: Allow,
+    pub requests_per_s_per_source: u32,
+}
+
+/// Who may call in.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Allow {
+    pub networks: Vec<IpNet>,
+    pub numbers: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    pub threads: usize,
+    pub port_low: u16,
+    pub port_high: u16,
+    pub port_quarantine_s: u32,
+    pub silence_s: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Voice {
+    pub flite: Option<PathBuf>,
+    pub espeak_ng: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sandbox {
+    pub threads: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    pub synchronous: Synchronous,
+    pub queue: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    Normal,
+    Full,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    pub listen: SocketAddr,
+    pub health_listen: SocketAddr,
+    pub max_connections: usize,
+    pub requests_per_s_per_key: u32,
+}
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("cannot read the configuration {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("the configuration {path} is wrong: {source}")]
+    Parse { path: PathBuf, source: Box<toml::de::Error> },
+    #[error("the configuration is wrong: {key} {why}")]
+    Value { key: &'static str, why: String },
+    #[error("the environment variable {name} is wrong: {why}")]
+    Environment { name: &'static str, why: String },
+}
+
+impl Config {
+    /// The file, if one is named, then the environment over it.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let mut config = match path {
+            None => Self::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+                toml::from_str(&text)
+                    .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?
+            }
+        };
+        config.read_environment(|name| std::env::var(name).ok())?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn read_environment(&mut self, read: impl Fn(&'static str) -> Option<String>) -> Result<(), Error> {
+        fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(name: &'static str, text: &str) -> Result<T, Error> {
+            text.parse().map_err(|why: T::Err| Error::Environment { name, why: format!("`{text}`: {why}") })
+        }
+        if let Some(path) = read("CALLBOX_DATA_DIR") {
+            self.node.data_dir = path.into();
+        }
+        if let Some(address) = read("CALLBOX_ADVERTISED") {
+            self.sip.advertised = Some(parsed("CALLBOX_ADVERTISED", &address)?);
+        }
+        if let Some(address) = read("CALLBOX_API_LISTEN") {
+            self.api.listen = parsed("CALLBOX_API_LISTEN", &address)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |key, why: &str| Err(Error::Value { key, why: why.to_owned() });
+        if self.sip.udp.is_empty() && self.sip.tcp.is_empty() {
+            return wrong("sip.udp and sip.tcp", "are both empty: nothing could call");
+        }
+        if self.media.port_low < 1_024 {
+            return wrong("media.port_low", "is below 1024: those ports are privileged");
+        }
+        if self.media.port_high < self.media.port_low || self.media.port_high - self.media.port_low < 3 {
+            return wrong("media.port_high", "leaves no pair of ports above media.port_low");
+        }
+        if self.node.lane_queue < 64 {
+            return wrong("node.lane_queue", "is below 64");
+        }
+        if self.node.lanes > 255 {
+            return wrong("node.lanes", "is above 255");
+        }
+        if self.limits.instances == 0 {
+            return wrong("limits.instances", "is 0: no module could run");
+        }
+        if self.sip.advertised.is_some_and(|address| address.is_unspecified()) {
+            return wrong("sip.advertised", "is the unspecified address: phones could not send to it");
+        }
+        Ok(())
+    }
+
+    /// True while only this machine can call.
+    pub fn is_loopback_only(&self) -> bool {
+        self.sip.udp.iter().chain(&self.sip.tcp).all(|address| address.ip().is_loopback())
+    }
+}
+
+impl Allow {
+    pub fn admits(&self, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.networks.iter().any(|network| network.contains(&source))
+    }
+
+    /// `numbers` empty: all that are bound.
+    pub fn admits_number(&self, address: &str) -> bool {
+        self.numbers.is_empty() || self.numbers.iter().any(|number| number == address)
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { data_dir: "callbox-data".into(), ordinal: 0, lanes: 0, lane_queue: 65_536, drain_s: 30 }
+    }
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5_060);
+        Self {
+            udp: vec![loopback],
+            tcp: vec![loopback],
+            advertised: None,
+            allow: Allow::default(),
+            requests_per_s_per_source: 2_000,
+        }
+    }
+}
+
+impl Default for Allow {
+    fn default() -> Self {
+        let networks = ["127.0.0.0/8", "::1/128"].iter().filter_map(|network| network.parse().ok()).collect();
+        Self { networks, numbers: Vec::new() }
+    }
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { threads: 0, port_low: 16_384, port_high: 32_767, port_quarantine_s: 30, silence_s: 30 }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { synchronous: Synchronous::Normal, queue: 65_536 }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        Self {
+            listen: SocketAddr::new(loopback, 8_080),
+            health_listen: SocketAddr::new(loopback, 9_090),
+            max_connections: 1_024,
+            requests_per_s_per_key: 200,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_says_what_the_defaults_are() {
+        assert_eq!(toml::from_str::<Config>(MANUAL).unwrap(), Config::default());
+        for (name, _, _) in Limits::manual() {
+            assert!(MANUAL.contains(&format!("\n{name} = ")), "callbox.toml does not speak of limits.{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = toml::from_str::<Config>("[sip]\nadvertise = \"10.0.0.1\"").unwrap_err().to_string();
+        assert!(error.contains("unknown field `advertise`") && error.contains("advertised"), "{error}");
+    }
+
+    #[test]
+    fn values_that_could_not_work_are_refused() {
+        for (text, key) in [
+            ("[sip]\nudp = []\ntcp = []", "sip.udp"),
+            ("[media]\nport_low = 80", "media.port_low"),
+            ("[media]\nport_low = 20000\nport_high = 20001", "media.port_high"),
+            ("[limits]\ninstances = 0", "limits.instances"),
+            ("[sip]\nadvertised = \"0.0.0.0\"", "sip.advertised"),
+        ] {
+            let error = toml::from_str::<Config>(text).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_environment_stands_over_the_file() {
+        let mut config = Config::default();
+        config
+            .read_environment(|name| (name == "CALLBOX_ADVERTISED").then(|| "192.0.2.7".to_owned()))
+            .unwrap();
+        assert_eq!(config.sip.advertised, Some("192.0.2.7".parse().unwrap()));
+        let error =
+            config.read_environment(|name| (name == "CALLBOX_ADVERTISED").then(|| "here".to_owned())).unwrap_err();
+        assert!(error.to_string().contains("CALLBOX_ADVERTISED"), "{error}");
+    }
+
+    #[test]
+    fn loopback_alone_may_call_by_default() {
+        let allow = Allow::default();
+        assert!(allow.admits("127.9.9.9".parse().unwrap()));
+        assert!(allow.admits("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(!allow.admits("192.0.2.1".parse().unwrap()));
+    }
+}
