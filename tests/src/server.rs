@@ -1,0 +1,173 @@
+//! The real binary, started as an operator would start it, on a loopback address of its own.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::address;
+use crate::rest::Rest;
+
+pub struct Server {
+    pub address: Ipv4Addr,
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// `extra` is TOML that is put behind the harness's own settings: whole tables.
+    pub async fn start(extra: &str) -> Result<Self> {
+        let mut server = Self { address: address::fresh(), folder: tempfile::tempdir()?, child: None };
+        let address = server.address;
+        fs::write(
+            server.folder.path().join("callbox.toml"),
+            format!(
+                "[node]\ndata_dir = {data:?}\ndrain_s = 2\n\
+                 [sip]\nudp = [\"{address}:5060\"]\ntcp = [\"{address}:5060\"]\n\
+                 [api]\nlisten = \"{address}:8080\"\nhealth_listen = \"{address}:9090\"\n{extra}",
+                data = server.folder.path().join("data"),
+            ),
+        )?;
+        server.run().await?;
+        Ok(server)
+    }
+
+    /// Starts it again after [`Self::kill`], over the same data.
+    pub async fn run(&mut self) -> Result<()> {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
+        let child = Command::new(binary())
+            .arg("serve")
+            .arg("--config")
+            .arg(self.folder.path().join("callbox.toml"))
+            .arg("--key-file")
+            .arg(self.key_path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info,callbox=debug".to_owned()))
+            .spawn()
+            .with_context(|| format!("cannot start {}", binary().display()))?;
+        self.child = Some(child);
+        self.until_ready().await
+    }
+
+    async fn until_ready(&mut self) -> Result<()> {
+        let url = format!("http://{}:9090/readyz", self.address);
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.child.as_mut().and_then(|child| child.try_wait().transpose()).transpose()? {
+                bail!("the node ended at its start with {status}:\n{}", self.log());
+            }
+            if client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!("the node was not ready in a minute:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGKILL: no good-bye, nothing flushed.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGTERM, as a service manager sends it; returns how it ended.
+    pub async fn terminate(&mut self) -> Result<std::process::ExitStatus> {
+        let mut child = self.child.take().context("the node is not running")?;
+        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                let _ = child.kill();
+                bail!("the node did not stop in a minute:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    pub fn host(&self) -> IpAddr {
+        IpAddr::V4(self.address)
+    }
+
+    pub fn uri(&self, user: &str) -> String {
+        format!("sip:{user}@{}:5060", self.address)
+    }
+
+    /// The API as the operator of the first key.
+    pub fn operator(&self) -> Result<Rest> {
+        let key = fs::read_to_string(self.key_path()).context("the node wrote no key")?;
+        Rest::new(&format!("http://{}:8080", self.address), key.trim())
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A place for a test's own files, gone with the server.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.folder.path().join("operator.key")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(60).collect();
+            eprintln!("── the node's log, its end ──");
+            for line in tail.iter().rev() {
+                eprintln!("{line}");
+            }
+        }
+        self.kill();
+    }
+}
+
+/// Built by `tests/run` before the tests; beside the test binaries.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("CALLBOX_BIN") {
+        return path.into();
+    }
+    let mut path = std::env::current_exe().unwrap_or_default();
+    path.pop();
+    if path.ends_with("deps") {
+        path.pop();
+    }
+    path.join("callbox")
+}
+
+pub fn guest(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".cache/guests").join(format!("{name}.wasm"))
+}
+
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(path)
+}
