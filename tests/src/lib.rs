@@ -5,3 +5,4 @@ pub mod ear;
 pub mod phones;
 pub mod rest;
 pub mod server;
+pub mod tenant;

@@ -1,0 +1,234 @@
+//! A lane: one thread that owns calls. No call's state is ever touched by another thread.
+//!
+//! What happens to a call comes in as a [`Message`]; the call brain says what follows; `drive`
+//! carries that to the drivers. A lane waits for nothing else: no database, no module, no packet.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use callbox_call::{Call, Input, Output, Setup};
+use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent};
+use callbox_sandbox::SandboxEvent;
+
+use crate::admission::Place;
+use crate::clock::Clock;
+use crate::drive::Drive;
+
+pub enum Message {
+    /// A leg was admitted: this is the call that its `Offered` begins.
+    Expect { leg: LegKey, expected: Box<Expected> },
+    Leg(LegKey, LegEvent),
+    Media(LegKey, MediaEvent),
+    Sandbox(SandboxEvent),
+    /// From the API, or the node's end. Answered whether there is such a call here.
+    Ask { call: CallId, input: Box<Input>, found: Option<tokio::sync::oneshot::Sender<bool>> },
+    /// Every call of the lane hears it.
+    All(fn() -> Input),
+    Stop,
+}
+
+/// What admission decided, waiting for the leg's first event.
+pub struct Expected {
+    pub call: CallId,
+    pub route: Arc<crate::directory::Route>,
+    pub place: Place,
+}
+
+/// Where a lane is told things. Sending never waits.
+///
+/// The queue is not bounded by its channel, but by what may be in it: every call has a bounded
+/// number of commands and answers under way, and new calls are refused while it is half full.
+#[derive(Clone)]
+pub struct Inbox {
+    sender: Sender<Message>,
+    waiting: Arc<AtomicUsize>,
+    capacity: usize,
+}
+
+pub struct Lane {
+    clock: Clock,
+    inbox: Receiver<Message>,
+    waiting: Arc<AtomicUsize>,
+    calls: HashMap<CallId, Slot>,
+    legs: HashMap<LegKey, CallId>,
+    expected: HashMap<LegKey, Box<Expected>>,
+    deadlines: BTreeSet<(Instant, CallId)>,
+    outputs: Vec<Output>,
+    drive: Drive,
+    stray: metrics::Counter,
+}
+
+struct Slot {
+    call: Call,
+    legs: Vec<LegKey>,
+    deadline: Option<Instant>,
+    /// Gives the tenant's place back when the call is over.
+    _place: Place,
+}
+
+impl Inbox {
+    pub fn send(&self, message: Message) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // The lane ends only with the node; what comes later has nobody to hear it.
+        let _ = self.sender.send(message);
+    }
+
+    pub fn is_half_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) * 2 >= self.capacity
+    }
+}
+
+pub fn queue(capacity: usize) -> (Inbox, Receiver<Message>) {
+    let (sender, receiver) = channel();
+    (Inbox { sender, waiting: Arc::default(), capacity }, receiver)
+}
+
+impl Lane {
+    pub fn new(clock: Clock, inbox: &Inbox, receiver: Receiver<Message>, drive: Drive) -> Self {
+        Self {
+            clock,
+            inbox: receiver,
+            waiting: inbox.waiting.clone(),
+            calls: HashMap::new(),
+            legs: HashMap::new(),
+            expected: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            outputs: Vec::new(),
+            drive,
+            stray: metrics::counter!("lane_stray_messages_total"),
+        }
+    }
+
+    /// Until it is told to stop.
+    pub fn run(mut self) {
+        loop {
+            let message = match self.until_deadline() {
+                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(wait) => self.inbox.recv_timeout(wait),
+            };
+            match message {
+                Ok(message) => {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    if self.hear(message).is_break() {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            self.wake_due();
+        }
+    }
+
+    fn until_deadline(&self) -> Option<Duration> {
+        let (at, _) = self.deadlines.first()?;
+        Some(at.since(self.clock.at()))
+    }
+
+    fn hear(&mut self, message: Message) -> std::ops::ControlFlow<()> {
+        match message {
+            Message::Expect { leg, expected } => {
+                self.expected.insert(leg, expected);
+            }
+            Message::Leg(leg, LegEvent::Offered(offered)) => self.begin(leg, offered),
+            Message::Leg(leg, event) => match self.legs.get(&leg) {
+                Some(&call) => self.tell(call, Input::Leg(leg, event)),
+                None => self.stray.increment(1),
+            },
+            Message::Media(leg, event) => match self.legs.get(&leg) {
+                Some(&call) => self.tell(call, Input::Media(leg, event)),
+                None => self.stray.increment(1),
+            },
+            Message::Sandbox(event) => {
+                let (call, input) = crate::drive::from_sandbox(event);
+                self.tell(call, input);
+            }
+            Message::Ask { call, input, found } => {
+                let is_here = self.calls.contains_key(&call);
+                if let Some(found) = found {
+                    let _ = found.send(is_here);
+                }
+                if is_here {
+                    self.tell(call, *input);
+                }
+            }
+            Message::All(input) => {
+                let mut calls: Vec<_> = self.deadlines.iter().map(|&(_, call)| call).collect();
+                calls.sort();
+                for call in calls {
+                    self.tell(call, input());
+                }
+            }
+            Message::Stop => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+
+    fn begin(&mut self, leg: LegKey, offered: Box<callbox_model::Offered>) {
+        let Some(expected) = self.expected.remove(&leg) else {
+            self.stray.increment(1);
+            return;
+        };
+        let Expected { call: id, route, place } = *expected;
+        let setup = Setup {
+            call: id,
+            tenant: route.tenant,
+            application: route.plan.clone(),
+            number: route.number.clone(),
+            leg,
+            offered,
+            ids: self.drive.ids(),
+        };
+        self.legs.insert(leg, id);
+        let now = self.clock.now();
+        let call = Call::new(now, setup, &mut self.outputs);
+        self.calls.insert(id, Slot { call, legs: vec![leg], deadline: None, _place: place });
+        self.settle(id);
+    }
+
+    fn tell(&mut self, id: CallId, input: Input) {
+        let Some(slot) = self.calls.get_mut(&id) else {
+            self.stray.increment(1);
+            return;
+        };
+        slot.call.handle(self.clock.now(), input, &mut self.outputs);
+        self.settle(id);
+    }
+
+    /// Carries out what the brain said, and notes its next deadline.
+    fn settle(&mut self, id: CallId) {
+        let mut over = false;
+        for output in self.outputs.drain(..) {
+            over |= matches!(output, Output::Over);
+            self.drive.carry(id, output);
+        }
+        let Some(slot) = self.calls.get_mut(&id) else { return };
+        if let Some(at) = slot.deadline.take() {
+            self.deadlines.remove(&(at, id));
+        }
+        if over {
+            for leg in &slot.legs {
+                self.legs.remove(leg);
+            }
+            self.calls.remove(&id);
+            return;
+        }
+        if let Some((at, _reason)) = slot.call.next_deadline() {
+            slot.deadline = Some(at);
+            self.deadlines.insert((at, id));
+        }
+    }
+
+    fn wake_due(&mut self) {
+        let now = self.clock.at();
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > now {
+                return;
+            }
+            self.tell(id, Input::Tick);
+        }
+    }
+}
