@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, CallId, Direction, EndCause, EndReason, Fault, GatheredBy, ModuleId, NumberId, RecordingId, RunId,
-    StepId, TenantId, Wall,
+    ApplicationId, CallId, Direction, EndCause, EndReason, Fault, GatheredBy, KeyId, ModuleId, NumberId, RecordingId,
+    RunId, StepId, TenantId, Wall,
 };
 
 /// `subject` and `sequence` name it for ever: sequences have no holes.
@@ -91,6 +91,11 @@ pub enum Change {
     TenantCreated { name: String },
     #[serde(rename = "tenant.changed")]
     TenantChanged { what: String },
+    /// An API key was given out. An operator's has the node as its subject.
+    #[serde(rename = "key.created")]
+    KeyCreated { key: KeyId, name: String },
+    #[serde(rename = "key.revoked")]
+    KeyRevoked { key: KeyId, name: String },
     #[serde(rename = "module.uploaded")]
     ModuleUploaded { name: String, version: u32, digest: String },
     #[serde(rename = "module.refused")]

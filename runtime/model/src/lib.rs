@@ -31,7 +31,7 @@ pub use media::{
     Codec, Frames, MediaCommand, MediaEvent, MediaFault, MediaPlan, PlayEnd, RecordEnd, RecordPlan, Remote, Sound,
     Tone, Tracks,
 };
-pub use run::{EndReason, HostCalls, Run, RunEnd, RunKind, RunUsage};
+pub use run::{EndReason, HostCalls, Run, RunEnd, RunKind, RunUsage, UsageRow};
 pub use step::{
     Digit, GatherOptions, Gathered, GatheredBy, GuestEvent, LegChange, Message, Outcome, PlayOptions, Played,
     RecordOptions, Recorded, Source, Speech, Step, StepError, StepId, StepOutcome,

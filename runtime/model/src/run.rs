@@ -82,3 +82,18 @@ pub enum EndReason {
     /// The node died; closed at the last mark.
     NodeLost,
 }
+
+/// Runs of one version of a module in one application, added up.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UsageRow {
+    pub application: ApplicationId,
+    /// The module's name, or `callbox`.
+    pub module_name: String,
+    pub module_version: u32,
+    pub runs: u64,
+    /// Runs that ended in a fault.
+    pub faults: u64,
+    /// Sums; the peak is the highest of all.
+    #[serde(flatten)]
+    pub usage: RunUsage,
+}
