@@ -1,0 +1,5 @@
+//! Calls in virtual time, against a small world of a far end, media and a sandbox.
+
+mod flows;
+mod programs;
+mod world;
