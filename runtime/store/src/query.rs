@@ -1,0 +1,94 @@
+//! What is asked for: whose, which, and how much of it.
+
+use callbox_model::{ApplicationId, CallStatus, Subject, TenantId, Wall};
+
+/// Whose things are seen. Everything outside is as if it were not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All tenants.
+    Operator,
+    Tenant(TenantId),
+}
+
+impl Scope {
+    pub const fn tenant(self) -> Option<TenantId> {
+        match self {
+            Self::Operator => None,
+            Self::Tenant(id) => Some(id),
+        }
+    }
+}
+
+/// One page of a list: what comes after `after`, in the order of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<Cursor> {
+    pub after: Option<Cursor>,
+    /// At most 1,000 are given, whatever is asked.
+    pub limit: u32,
+}
+
+impl<Cursor> Page<Cursor> {
+    pub const fn first(limit: u32) -> Self {
+        Self { after: None, limit }
+    }
+
+    pub const fn after(cursor: Cursor, limit: u32) -> Self {
+        Self { after: Some(cursor), limit }
+    }
+}
+
+/// Calls, the newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallFilter {
+    pub scope: Scope,
+    pub application: Option<ApplicationId>,
+    pub status: Option<CallStatus>,
+    /// Started then or later.
+    pub since: Option<Wall>,
+    /// Started before.
+    pub until: Option<Wall>,
+}
+
+/// Events, the oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventFilter {
+    pub scope: Scope,
+    pub subject: Option<Subject>,
+    /// `call.started` for example. Empty: all.
+    pub types: Vec<String>,
+}
+
+/// Runs that began in a period, added up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageFilter {
+    pub scope: Scope,
+    pub application: Option<ApplicationId>,
+    /// A module's name.
+    pub module: Option<String>,
+    pub from: Wall,
+    /// Not included.
+    pub to: Wall,
+}
+
+impl CallFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, application: None, status: None, since: None, until: None }
+    }
+}
+
+impl EventFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, subject: None, types: Vec::new() }
+    }
+
+    pub const fn of(scope: Scope, subject: Subject) -> Self {
+        Self { scope, subject: Some(subject), types: Vec::new() }
+    }
+}
+
+impl UsageFilter {
+    /// Everything that began between the two.
+    pub const fn between(scope: Scope, from: Wall, to: Wall) -> Self {
+        Self { scope, application: None, module: None, from, to }
+    }
+}

@@ -1,0 +1,186 @@
+//! The operations. None of them says how it is done.
+
+use std::pin::Pin;
+
+use callbox_model::{
+    Application, ApplicationId, ApplicationSpec, Asset, CallId, CallRecord, KeyId, KvEntry, KvError, Limits, Module,
+    ModuleId, ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Run, Subject, Tenant, TenantId,
+    TenantState, UsageRow, Wall,
+};
+
+use crate::{
+    ApiKey, CallFilter, Directory, Entry, Error, EventFilter, Lost, NewApplication, NewModule, Note, Page, Put, Scope,
+    Stored, UsageFilter,
+};
+
+pub type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// Guests are told in the contract's own words.
+pub type KvFuture<'a, T> = Pin<Box<dyn std::future::Future<Output = Result<T, KvError>> + Send + 'a>>;
+
+/// What callbox keeps. Every change of what tenants own is one transaction, with its event in it.
+/// A future that is dropped has done all of its work or nothing.
+pub trait Store: Send + Sync + 'static {
+    // The ledger.
+
+    /// Writes all of it down, in order, or nothing.
+    fn commit<'a>(&'a self, batch: &'a [Entry]) -> Future<'a, ()>;
+    /// Closes what the process before this one left open: Runs at their last mark, calls where
+    /// their Runs end, recordings as failed. Before the first call; again, it finds nothing.
+    fn close_lost(&self, now: Wall) -> Future<'_, Lost>;
+    /// Writes down what has no transaction of its own: an upload that was refused, for example.
+    fn note(&self, note: Note) -> Future<'_, ()>;
+    /// That the database answers, and can be written to.
+    fn check(&self) -> Future<'_, ()>;
+
+    fn call(&self, scope: Scope, id: CallId) -> Future<'_, CallRecord>;
+    /// The newest first.
+    fn calls(&self, filter: CallFilter, page: Page<CallId>) -> Future<'_, Vec<CallRecord>>;
+    fn recording(&self, scope: Scope, id: RecordingId) -> Future<'_, Recording>;
+    /// The newest first.
+    fn recordings(&self, scope: Scope, call: Option<CallId>, page: Page<RecordingId>) -> Future<'_, Vec<Recording>>;
+    /// The oldest first.
+    fn runs(&self, scope: Scope, call: CallId) -> Future<'_, Vec<Run>>;
+    /// By application, module and version.
+    fn usage(&self, filter: UsageFilter) -> Future<'_, Vec<UsageRow>>;
+
+    // The outbox.
+
+    /// Events behind `page.after`, the oldest first.
+    fn events(&self, filter: EventFilter, page: Page<u64>) -> Future<'_, Vec<Stored>>;
+    /// Of the newest event; 0 before the first.
+    fn last_position(&self) -> Future<'_, u64>;
+    /// Of the newest event of a subject; 0 before the first.
+    fn last_sequence(&self, subject: Subject) -> Future<'_, u64>;
+
+    // Tenants and keys.
+
+    fn create_tenant<'a>(&'a self, tenant: &'a Tenant) -> Future<'a, ()>;
+    fn tenant(&self, id: TenantId) -> Future<'_, Tenant>;
+    fn tenants(&self, page: Page<TenantId>) -> Future<'_, Vec<Tenant>>;
+    fn set_tenant_state(&self, id: TenantId, state: TenantState, at: Wall) -> Future<'_, Tenant>;
+
+    fn create_key<'a>(&'a self, key: &'a ApiKey) -> Future<'a, ()>;
+    /// Revoked ones too.
+    fn key(&self, id: KeyId) -> Future<'_, ApiKey>;
+    /// An operator sees all, a tenant its own.
+    fn keys(&self, scope: Scope, page: Page<KeyId>) -> Future<'_, Vec<ApiKey>>;
+    /// Again, it changes nothing.
+    fn revoke_key(&self, scope: Scope, id: KeyId, at: Wall) -> Future<'_, ApiKey>;
+
+    // Modules.
+
+    /// Gives the next version of its name.
+    fn create_module(&self, module: NewModule, component: Vec<u8>) -> Future<'_, Module>;
+    fn module(&self, scope: Scope, id: ModuleId) -> Future<'_, Module>;
+    /// Without a version, the newest.
+    fn module_named<'a>(
+        &'a self,
+        tenant: TenantId,
+        name: &'a str,
+        version: Option<ModuleVersion>,
+    ) -> Future<'a, Module>;
+    /// All names, or the versions of one; the newest first.
+    fn modules<'a>(&'a self, scope: Scope, name: Option<&'a str>, page: Page<ModuleId>) -> Future<'a, Vec<Module>>;
+    fn set_module_state(&self, scope: Scope, id: ModuleId, state: ModuleState, at: Wall) -> Future<'_, Module>;
+    /// The bytes of a component or an asset, held against the digest once more.
+    fn blob<'a>(&'a self, digest: &'a str) -> Future<'a, Vec<u8>>;
+    // Applications, and what belongs to them.
+
+    fn create_application(&self, application: NewApplication) -> Future<'_, Application>;
+    fn application(&self, scope: Scope, id: ApplicationId) -> Future<'_, Application>;
+    fn application_named<'a>(&'a self, tenant: TenantId, name: &'a str) -> Future<'a, Application>;
+    fn applications(&self, scope: Scope, page: Page<ApplicationId>) -> Future<'_, Vec<Application>>;
+    /// [`Error::Stale`] when it is not at the expected revision any more.
+    fn replace_application(
+        &self,
+        scope: Scope,
+        id: ApplicationId,
+        spec: ApplicationSpec,
+        expected: Option<u64>,
+        at: Wall,
+    ) -> Future<'_, Application>;
+    /// With its secrets, assets and kv. Refused while numbers point to it.
+    fn delete_application(&self, scope: Scope, id: ApplicationId, at: Wall) -> Future<'_, ()>;
+
+    fn put_secret<'a>(
+        &'a self,
+        scope: Scope,
+        application: ApplicationId,
+        name: &'a str,
+        ciphertext: &'a [u8],
+        at: Wall,
+    ) -> Future<'a, ()>;
+    fn delete_secret<'a>(&'a self, scope: Scope, application: ApplicationId, name: &'a str, at: Wall)
+    -> Future<'a, ()>;
+    /// Names and ciphertexts, by name.
+    fn secrets(&self, application: ApplicationId) -> Future<'_, Vec<(String, Vec<u8>)>>;
+
+    /// [`Error::Quota`] when all assets of the tenant would be more than `most_bytes`.
+    fn put_asset<'a>(
+        &'a self,
+        scope: Scope,
+        application: ApplicationId,
+        name: &'a str,
+        bytes: Vec<u8>,
+        most_bytes: u64,
+        at: Wall,
+    ) -> Future<'a, Asset>;
+    fn asset<'a>(&'a self, scope: Scope, application: ApplicationId, name: &'a str) -> Future<'a, Asset>;
+    /// By name.
+    fn assets<'a>(&'a self, scope: Scope, application: ApplicationId, page: Page<&'a str>) -> Future<'a, Vec<Asset>>;
+    fn delete_asset<'a>(&'a self, scope: Scope, application: ApplicationId, name: &'a str, at: Wall) -> Future<'a, ()>;
+    fn asset_bytes(&self, tenant: TenantId) -> Future<'_, u64>;
+
+    // Numbers and routing.
+
+    /// [`Error::Conflict`] names the owner of an address that is taken, for the operator's eyes.
+    fn create_number<'a>(&'a self, number: &'a Number) -> Future<'a, ()>;
+    fn number(&self, scope: Scope, id: NumberId) -> Future<'_, Number>;
+    fn numbers(&self, scope: Scope, page: Page<NumberId>) -> Future<'_, Vec<Number>>;
+    /// To an application of the number's own tenant, or to none.
+    fn bind_number(
+        &self,
+        scope: Scope,
+        id: NumberId,
+        application: Option<ApplicationId>,
+        at: Wall,
+    ) -> Future<'_, Number>;
+    fn delete_number(&self, scope: Scope, id: NumberId, at: Wall) -> Future<'_, ()>;
+
+    fn directory(&self) -> Future<'_, Directory>;
+    /// Cheap: to see whether [`Store::directory`] is worth a call.
+    fn directory_revision(&self) -> Future<'_, u64>;
+
+    // What modules keep. Keys that have run out are as if they were not there.
+
+    fn kv_get<'a>(&'a self, application: ApplicationId, key: &'a str, now: Wall) -> KvFuture<'a, Option<KvEntry>>;
+    /// The new revision.
+    fn kv_put<'a>(
+        &'a self,
+        application: ApplicationId,
+        put: Put<'a>,
+        now: Wall,
+        limits: &'a Limits,
+    ) -> KvFuture<'a, u32>;
+    /// A key that is not there is removed already.
+    fn kv_remove<'a>(&'a self, application: ApplicationId, key: &'a str) -> KvFuture<'a, ()>;
+    /// A counter, kept as decimal text; one that is not there counts from 0. The new value.
+    fn kv_add<'a>(
+        &'a self,
+        application: ApplicationId,
+        key: &'a str,
+        by: i64,
+        now: Wall,
+        limits: &'a Limits,
+    ) -> KvFuture<'a, i64>;
+    fn kv_keys<'a>(
+        &'a self,
+        application: ApplicationId,
+        prefix: &'a str,
+        page: Page<&'a str>,
+        now: Wall,
+    ) -> KvFuture<'a, Vec<String>>;
+    /// Removes keys that have run out, at most 1,000. How many.
+    fn kv_purge(&self, now: Wall) -> Future<'_, u64>;
+}
