@@ -206,8 +206,12 @@ impl Call {
     // How a module ends.
 
     pub(crate) fn control_ended(&mut self, run: RunId, end: GuestEnd, usage: RunUsage, out: &mut Vec<Output>) {
-        let (place, stage) = match &self.control.holder {
-            Holder::Module(module) if module.run == run => (module.handler, module.stage),
+        let (place, stage) = match &mut self.control.holder {
+            Holder::Module(module) if module.run == run => {
+                // Whatever it waited for, it does not wait any more.
+                module.asking = None;
+                (module.handler, module.stage)
+            }
             // Its row was closed without it.
             _ => {
                 self.ledger.late_usage(run, usage);
@@ -251,7 +255,7 @@ impl Call {
             return;
         }
         // Digits are the successor's now; sounds and recordings go on.
-        self.end_gather(out);
+        self.drop_gather(out);
         let is_out_of_time = matches!(stage, Stage::Stopping { why: Stop::HandlerTime, .. });
         if is_out_of_time || self.control.faults >= self.application.limits.faults_per_call {
             self.start_last_resort(out);

@@ -132,7 +132,7 @@ impl Call {
         }
     }
 
-    /// Ends it without a result: its module is gone, or its call. The prompt plays on.
+    /// Ends it with its call.
     pub(crate) fn end_gather(&mut self, out: &mut Vec<Output>) {
         let error = match self.line.ended() {
             Some(cause) => StepError::Ended(cause.clone()),
@@ -163,15 +163,26 @@ impl Call {
         self.gather_ends(Outcome::Gathered(Gathered { digits, by }), out);
     }
 
+    /// Its module is gone: the digits are its successor's, and nobody is told of its end.
+    pub(crate) fn drop_gather(&mut self, out: &mut Vec<Output>) {
+        self.close_gather(&Outcome::Failed(StepError::Stopped), out);
+    }
+
     fn gather_ends(&mut self, outcome: Outcome, out: &mut Vec<Output>) {
-        let Some(gather) = self.gather.take() else { return };
+        if let Some(step) = self.close_gather(&outcome, out) {
+            self.done(step, |wait| *wait == Wait::Gather(step), outcome, out);
+        }
+    }
+
+    fn close_gather(&mut self, outcome: &Outcome, out: &mut Vec<Output>) -> Option<StepId> {
+        let gather = self.gather.take()?;
         let step = gather.step;
         if gather.secrecy == Secrecy::Sensitive && self.line.ended().is_none() {
             out.push(Output::Media(self.leg, MediaCommand::Sensitive(false)));
         }
-        let words = crate::play::outcome_words(&outcome);
+        let words = crate::play::outcome_words(outcome);
         self.record(Change::StepEnded { step, kind: "gather".to_owned(), outcome: words }, out);
-        self.done(step, |wait| *wait == Wait::Gather(step), outcome, out);
+        Some(step)
     }
 
     pub(crate) fn gather_deadline(&self) -> Option<(Instant, &'static str)> {
