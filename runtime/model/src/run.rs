@@ -83,13 +83,19 @@ pub enum EndReason {
     NodeLost,
 }
 
-/// Runs of one version of a module in one application, added up.
+/// Runs added up: those of one version of a module in one application, or coarser. What was
+/// summed over is None.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UsageRow {
-    pub application: ApplicationId,
+    pub tenant: TenantId,
+    pub application: Option<ApplicationId>,
+    /// None also for the time that callbox itself held calls.
+    pub module: Option<ModuleId>,
     /// The module's name, or `callbox`.
-    pub module_name: String,
-    pub module_version: u32,
+    pub module_name: Option<String>,
+    pub module_version: Option<u32>,
+    /// Different calls among the Runs.
+    pub calls: u64,
     pub runs: u64,
     /// Runs that ended in a fault.
     pub faults: u64,

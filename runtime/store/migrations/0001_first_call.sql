@@ -10,7 +10,7 @@ INSERT INTO directory (revision) VALUES (1);
 
 CREATE TABLE tenants (
     id      TEXT    NOT NULL PRIMARY KEY,
-    name    TEXT    NOT NULL,
+    name    TEXT    NOT NULL UNIQUE,
     state   TEXT    NOT NULL,
     created INTEGER NOT NULL
 ) STRICT;

@@ -27,8 +27,17 @@ pub struct Note {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// Grows with every event, with holes. What stands before a position never changes.
-    pub position: u64,
+    pub position: i64,
     pub event: Event,
+}
+
+/// Some events, and how far was looked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reading {
+    pub events: Vec<Stored>,
+    /// The last event's position when there may be more; otherwise the newest position of all.
+    /// The next question starts here.
+    pub end: i64,
 }
 
 /// What a dead process left open, and was closed for it.

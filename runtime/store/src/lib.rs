@@ -26,11 +26,13 @@ mod store;
 pub mod writer;
 
 pub use directory::{Directory, NewApplication, NewModule};
-pub use entry::{Entry, Lost, Note, Stored};
+pub use entry::{Entry, Lost, Note, Reading, Stored};
 pub use error::Error;
 pub use key::{ApiKey, Role};
 pub use kv::Put;
-pub use query::{CallFilter, EventFilter, Page, Scope, UsageFilter};
+pub use query::{
+    ApplicationFilter, CallFilter, EventFilter, ModuleFilter, NumberFilter, Page, Scope, UsageBy, UsageFilter,
+};
 pub use sqlite::Sqlite;
 pub use store::{Future, KvFuture, Store};
 pub use writer::{Writer, WriterHandle};

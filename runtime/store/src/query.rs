@@ -1,6 +1,6 @@
 //! What is asked for: whose, which, and how much of it.
 
-use callbox_model::{ApplicationId, CallStatus, Subject, TenantId, Wall};
+use callbox_model::{ApplicationId, CallStatus, ModuleState, Subject, TenantId, Wall};
 
 /// Whose things are seen. Everything outside is as if it were not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,11 +37,37 @@ impl<Cursor> Page<Cursor> {
     }
 }
 
+/// Modules, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleFilter {
+    pub scope: Scope,
+    /// All versions of this name.
+    pub name: Option<String>,
+    pub state: Option<ModuleState>,
+}
+
+/// Applications, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationFilter {
+    pub scope: Scope,
+    pub name: Option<String>,
+}
+
+/// Numbers, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberFilter {
+    pub scope: Scope,
+    pub address: Option<String>,
+    pub application: Option<ApplicationId>,
+}
+
 /// Calls, the newest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFilter {
     pub scope: Scope,
     pub application: Option<ApplicationId>,
+    /// The number (address pattern) that led to the application.
+    pub number: Option<String>,
     pub status: Option<CallStatus>,
     /// Started then or later.
     pub since: Option<Wall>,
@@ -65,14 +91,44 @@ pub struct UsageFilter {
     pub application: Option<ApplicationId>,
     /// A module's name.
     pub module: Option<String>,
-    pub from: Wall,
-    /// Not included.
-    pub to: Wall,
+    /// Began then or later.
+    pub since: Option<Wall>,
+    /// Began before.
+    pub until: Option<Wall>,
+    pub by: UsageBy,
+}
+
+/// What one row is the sum of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageBy {
+    /// One version of a module, in one application.
+    #[default]
+    Module,
+    Application,
+    Tenant,
+}
+
+impl ModuleFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, name: None, state: None }
+    }
+}
+
+impl ApplicationFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, name: None }
+    }
+}
+
+impl NumberFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, address: None, application: None }
+    }
 }
 
 impl CallFilter {
     pub const fn all(scope: Scope) -> Self {
-        Self { scope, application: None, status: None, since: None, until: None }
+        Self { scope, application: None, number: None, status: None, since: None, until: None }
     }
 }
 
@@ -87,8 +143,7 @@ impl EventFilter {
 }
 
 impl UsageFilter {
-    /// Everything that began between the two.
-    pub const fn between(scope: Scope, from: Wall, to: Wall) -> Self {
-        Self { scope, application: None, module: None, from, to }
+    pub const fn all(scope: Scope, by: UsageBy) -> Self {
+        Self { scope, application: None, module: None, since: None, until: None, by }
     }
 }

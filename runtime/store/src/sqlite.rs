@@ -30,6 +30,7 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Pool};
+use tokio::sync::watch;
 
 use crate::Error;
 use row::away;
@@ -40,6 +41,8 @@ use work::Work;
 pub struct Sqlite {
     writer: Pool<sqlx::Sqlite>,
     readers: Pool<sqlx::Sqlite>,
+    /// Of the newest event.
+    position: watch::Sender<i64>,
     /// What the file may grow to, in pages; each new connection is told.
     most_pages: Arc<AtomicU32>,
 }
@@ -132,12 +135,15 @@ impl Sqlite {
             attempted: "bring its tables up to date",
             source: Box::new(error),
         })?;
+        let mut connection = writer.acquire().await.map_err(away("find its newest event"))?;
+        let newest = work::newest(&mut connection).await.map_err(away("find its newest event"))?;
+        drop(connection);
         let readers = limits(config.readers.max(1))
             .after_release(|connection, _| Box::pin(is_clean(connection)))
             .connect_with(options.read_only(true).thread_name(|number| format!("store-reader-{number}")))
             .await
             .map_err(away("open its file for reading"))?;
-        Ok(Self { writer, readers, most_pages })
+        Ok(Self { writer, readers, position: watch::Sender::new(newest), most_pages })
     }
 
     /// Changes what the file may grow to, at once. It does not shrink.
@@ -161,7 +167,7 @@ impl Sqlite {
     /// A transaction that writes.
     async fn begin(&self, attempted: &'static str) -> Result<Work, Error> {
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(away(attempted))?;
-        Ok(Work::new(transaction, attempted))
+        Ok(Work::new(transaction, attempted, self.position.clone()))
     }
 
     async fn reader(&self, attempted: &'static str) -> Result<PoolConnection<sqlx::Sqlite>, Error> {

@@ -7,10 +7,11 @@ use callbox_model::{
     ModuleId, ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Run, Subject, Tenant, TenantId,
     TenantState, UsageRow, Wall,
 };
+use tokio::sync::watch;
 
 use crate::{
-    ApiKey, CallFilter, Directory, Entry, Error, EventFilter, Lost, NewApplication, NewModule, Note, Page, Put, Scope,
-    Stored, UsageFilter,
+    ApiKey, ApplicationFilter, CallFilter, Directory, Entry, Error, EventFilter, Lost, ModuleFilter, NewApplication,
+    NewModule, Note, NumberFilter, Page, Put, Reading, Role, Scope, Stored, UsageFilter,
 };
 
 pub type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -41,32 +42,45 @@ pub trait Store: Send + Sync + 'static {
     fn recordings(&self, scope: Scope, call: Option<CallId>, page: Page<RecordingId>) -> Future<'_, Vec<Recording>>;
     /// The oldest first.
     fn runs(&self, scope: Scope, call: CallId) -> Future<'_, Vec<Run>>;
-    /// By application, module and version.
+    /// The largest CPU time first.
     fn usage(&self, filter: UsageFilter) -> Future<'_, Vec<UsageRow>>;
 
     // The outbox.
 
-    /// Events behind `page.after`, the oldest first.
-    fn events(&self, filter: EventFilter, page: Page<u64>) -> Future<'_, Vec<Stored>>;
-    /// Of the newest event; 0 before the first.
-    fn last_position(&self) -> Future<'_, u64>;
+    /// Events behind a position, the oldest first.
+    fn events(&self, filter: EventFilter, page: Page<i64>) -> Future<'_, Reading>;
+    /// The events of one subject behind a sequence, in order.
+    fn history(&self, scope: Scope, subject: Subject, page: Page<u64>) -> Future<'_, Vec<Stored>>;
+    /// Of the newest event that [`Store::events`] can give; 0 before the first. Set after every
+    /// write; it never goes back.
+    fn position(&self) -> watch::Receiver<i64>;
     /// Of the newest event of a subject; 0 before the first.
     fn last_sequence(&self, subject: Subject) -> Future<'_, u64>;
 
     // Tenants and keys.
 
+    /// [`Error::Conflict`] when there is one of that name.
     fn create_tenant<'a>(&'a self, tenant: &'a Tenant) -> Future<'a, ()>;
     fn tenant(&self, id: TenantId) -> Future<'_, Tenant>;
-    fn tenants(&self, page: Page<TenantId>) -> Future<'_, Vec<Tenant>>;
-    fn set_tenant_state(&self, id: TenantId, state: TenantState, at: Wall) -> Future<'_, Tenant>;
+    /// All, or the one of a name.
+    fn tenants<'a>(&'a self, name: Option<&'a str>, page: Page<TenantId>) -> Future<'a, Vec<Tenant>>;
+    /// None leaves as it is.
+    fn change_tenant(
+        &self,
+        id: TenantId,
+        name: Option<String>,
+        state: Option<TenantState>,
+        at: Wall,
+    ) -> Future<'_, Tenant>;
 
     fn create_key<'a>(&'a self, key: &'a ApiKey) -> Future<'a, ()>;
     /// Revoked ones too.
     fn key(&self, id: KeyId) -> Future<'_, ApiKey>;
-    /// An operator sees all, a tenant its own.
-    fn keys(&self, scope: Scope, page: Page<KeyId>) -> Future<'_, Vec<ApiKey>>;
-    /// Again, it changes nothing.
-    fn revoke_key(&self, scope: Scope, id: KeyId, at: Wall) -> Future<'_, ApiKey>;
+    /// Those of a role that open something, the oldest first.
+    fn keys(&self, role: Role, page: Page<KeyId>) -> Future<'_, Vec<ApiKey>>;
+    /// From now on it opens nothing. [`Error::NotFound`] when it is no key of this role, or opened
+    /// nothing already.
+    fn revoke_key(&self, role: Role, id: KeyId, at: Wall) -> Future<'_, ApiKey>;
 
     // Modules.
 
@@ -80,9 +94,16 @@ pub trait Store: Send + Sync + 'static {
         name: &'a str,
         version: Option<ModuleVersion>,
     ) -> Future<'a, Module>;
-    /// All names, or the versions of one; the newest first.
-    fn modules<'a>(&'a self, scope: Scope, name: Option<&'a str>, page: Page<ModuleId>) -> Future<'a, Vec<Module>>;
-    fn set_module_state(&self, scope: Scope, id: ModuleId, state: ModuleState, at: Wall) -> Future<'_, Module>;
+    fn modules(&self, filter: ModuleFilter, page: Page<ModuleId>) -> Future<'_, Vec<Module>>;
+    /// [`Error::Conflict`] when its state is not `from` any more.
+    fn change_module_state(
+        &self,
+        scope: Scope,
+        id: ModuleId,
+        from: ModuleState,
+        to: ModuleState,
+        at: Wall,
+    ) -> Future<'_, Module>;
     /// The bytes of a component or an asset, held against the digest once more.
     fn blob<'a>(&'a self, digest: &'a str) -> Future<'a, Vec<u8>>;
     // Applications, and what belongs to them.
@@ -90,12 +111,13 @@ pub trait Store: Send + Sync + 'static {
     fn create_application(&self, application: NewApplication) -> Future<'_, Application>;
     fn application(&self, scope: Scope, id: ApplicationId) -> Future<'_, Application>;
     fn application_named<'a>(&'a self, tenant: TenantId, name: &'a str) -> Future<'a, Application>;
-    fn applications(&self, scope: Scope, page: Page<ApplicationId>) -> Future<'_, Vec<Application>>;
+    fn applications(&self, filter: ApplicationFilter, page: Page<ApplicationId>) -> Future<'_, Vec<Application>>;
     /// [`Error::Stale`] when it is not at the expected revision any more.
     fn replace_application(
         &self,
         scope: Scope,
         id: ApplicationId,
+        name: String,
         spec: ApplicationSpec,
         expected: Option<u64>,
         at: Wall,
@@ -137,7 +159,7 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Conflict`] names the owner of an address that is taken, for the operator's eyes.
     fn create_number<'a>(&'a self, number: &'a Number) -> Future<'a, ()>;
     fn number(&self, scope: Scope, id: NumberId) -> Future<'_, Number>;
-    fn numbers(&self, scope: Scope, page: Page<NumberId>) -> Future<'_, Vec<Number>>;
+    fn numbers(&self, filter: NumberFilter, page: Page<NumberId>) -> Future<'_, Vec<Number>>;
     /// To an application of the number's own tenant, or to none.
     fn bind_number(
         &self,

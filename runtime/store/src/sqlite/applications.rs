@@ -6,22 +6,12 @@ use sqlx::sqlite::SqliteRow;
 use super::row::{Columns, away, json, rows};
 use super::work::Work;
 use super::{Sqlite, assets, tenants};
-use crate::{Error, NewApplication, Page, Scope};
+use crate::{ApplicationFilter, Error, NewApplication, Page, Scope};
 
 pub(super) async fn create(db: &Sqlite, new: NewApplication) -> Result<Application, Error> {
     let mut work = db.begin("create an application").await?;
     tenants::known(&mut work, new.tenant).await?;
-    let taken = work
-        .one(
-            sqlx::query("SELECT id FROM applications WHERE tenant = ?1 AND name = ?2")
-                .bind(new.tenant.to_string())
-                .bind(new.name.clone()),
-        )
-        .await?;
-    if let Some(row) = taken {
-        let why = format!("is there already: {}", Columns::of(&row, "application").get::<&str>("id")?);
-        return Err(Error::Conflict { what: "application", id: new.name, why, owner: Some(new.tenant) });
-    }
+    is_free(&mut work, new.tenant, &new.name).await?;
     let application = Application {
         id: new.id,
         tenant: new.tenant,
@@ -77,16 +67,22 @@ pub(super) async fn named(db: &Sqlite, tenant: TenantId, name: &str) -> Result<A
     .map_or_else(|| Err(Error::not_found("application", name)), |row| read(&row))
 }
 
-pub(super) async fn list(db: &Sqlite, scope: Scope, page: Page<ApplicationId>) -> Result<Vec<Application>, Error> {
+pub(super) async fn list(
+    db: &Sqlite,
+    filter: ApplicationFilter,
+    page: Page<ApplicationId>,
+) -> Result<Vec<Application>, Error> {
     let attempted = "list applications";
     let mut reader = db.reader(attempted).await?;
     let found = sqlx::query(
         "SELECT *, (SELECT json_group_array(name ORDER BY name) FROM secrets WHERE application = applications.id)
              AS secrets
-         FROM applications WHERE id > ?1 AND (?2 IS NULL OR tenant = ?2) ORDER BY id LIMIT ?3",
+         FROM applications WHERE id > ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR name = ?3)
+         ORDER BY id LIMIT ?4",
     )
     .bind(page.after.map(|id| id.to_string()).unwrap_or_default())
-    .bind(scope.tenant().map(|id| id.to_string()))
+    .bind(filter.scope.tenant().map(|id| id.to_string()))
+    .bind(filter.name)
     .bind(rows(page.limit))
     .fetch_all(&mut *reader)
     .await
@@ -98,6 +94,7 @@ pub(super) async fn replace(
     db: &Sqlite,
     scope: Scope,
     id: ApplicationId,
+    name: String,
     spec: ApplicationSpec,
     expected: Option<u64>,
     at: Wall,
@@ -110,9 +107,20 @@ pub(super) async fn replace(
         let current = application.revision;
         return Err(Error::Stale { what: "application", id: id.to_string(), expected, current });
     }
-    work.run(sqlx::query("UPDATE applications SET spec = ?2 WHERE id = ?1").bind(id.to_string()).bind(json(&spec)))
-        .await?;
-    changed(&mut work, &application, at, "spec".to_owned()).await?;
+    let mut what = "spec".to_owned();
+    if name != application.name {
+        is_free(&mut work, application.tenant, &name).await?;
+        what = format!("name {name}, spec");
+        application.name = name;
+    }
+    work.run(
+        sqlx::query("UPDATE applications SET name = ?2, spec = ?3 WHERE id = ?1")
+            .bind(id.to_string())
+            .bind(application.name.clone())
+            .bind(json(&spec)),
+    )
+    .await?;
+    changed(&mut work, &application, at, what).await?;
     work.commit().await?;
     application.spec = spec;
     application.revision += 1;
@@ -200,6 +208,23 @@ pub(super) async fn secrets(db: &Sqlite, id: ApplicationId) -> Result<Vec<(Strin
             Ok((columns.get("id")?, columns.get("ciphertext")?))
         })
         .collect()
+}
+
+async fn is_free(work: &mut Work, tenant: TenantId, name: &str) -> Result<(), Error> {
+    let taken = work
+        .one(
+            sqlx::query("SELECT id FROM applications WHERE tenant = ?1 AND name = ?2")
+                .bind(tenant.to_string())
+                .bind(name.to_owned()),
+        )
+        .await?;
+    match taken {
+        None => Ok(()),
+        Some(row) => {
+            let why = format!("is there already: {}", Columns::of(&row, "application").get::<&str>("id")?);
+            Err(Error::Conflict { what: "application", id: name.to_owned(), why, owner: Some(tenant) })
+        }
+    }
 }
 
 /// The application, in a transaction that is about to change it.

@@ -140,6 +140,9 @@ impl<'b> Plan<'b> {
     }
 
     async fn carry_out(self, work: &mut Work) -> Result<(), Error> {
+        if !self.events.is_empty() {
+            work.has_events();
+        }
         EVENTS
             .run(work, self.events, |(event, columns), row| {
                 row.add(event.subject.to_string());
@@ -240,6 +243,7 @@ async fn write_runs(work: &mut Work, runs: Vec<&Run>) -> Result<(), Error> {
 
 /// Appends the events of a recovery, which have their sequences already.
 pub(super) async fn append(work: &mut Work, events: Vec<Event>) -> Result<(), Error> {
+    work.has_events();
     let mut rows = Vec::with_capacity(events.len());
     for event in events {
         rows.push((Columns::of(&event.change)?, event));

@@ -25,21 +25,21 @@ pub(super) async fn list(db: &Sqlite, filter: CallFilter, page: Page<CallId>) ->
         (Some(application), tenant) => sqlx::query(
             "SELECT * FROM calls WHERE application = ?1 AND (?2 IS NULL OR tenant = ?2) AND id < ?3
              AND (?4 IS NULL OR status = ?4) AND (?5 IS NULL OR started >= ?5) AND (?6 IS NULL OR started < ?6)
-             ORDER BY id DESC LIMIT ?7",
+             AND (?7 IS NULL OR number = ?7) ORDER BY id DESC LIMIT ?8",
         )
         .bind(Some(application.to_string()))
         .bind(tenant.map(|id| id.to_string())),
         (None, Some(tenant)) => sqlx::query(
             "SELECT * FROM calls WHERE ?1 IS NULL AND tenant = ?2 AND id < ?3
              AND (?4 IS NULL OR status = ?4) AND (?5 IS NULL OR started >= ?5) AND (?6 IS NULL OR started < ?6)
-             ORDER BY id DESC LIMIT ?7",
+             AND (?7 IS NULL OR number = ?7) ORDER BY id DESC LIMIT ?8",
         )
         .bind(None::<String>)
         .bind(Some(tenant.to_string())),
         (None, None) => sqlx::query(
             "SELECT * FROM calls WHERE ?1 IS NULL AND ?2 IS NULL AND id < ?3
              AND (?4 IS NULL OR status = ?4) AND (?5 IS NULL OR started >= ?5) AND (?6 IS NULL OR started < ?6)
-             ORDER BY id DESC LIMIT ?7",
+             AND (?7 IS NULL OR number = ?7) ORDER BY id DESC LIMIT ?8",
         )
         .bind(None::<String>)
         .bind(None::<String>),
@@ -51,6 +51,7 @@ pub(super) async fn list(db: &Sqlite, filter: CallFilter, page: Page<CallId>) ->
         .bind(filter.status.map(|status| word(&status)))
         .bind(filter.since.map(|wall| wall.as_micros()))
         .bind(filter.until.map(|wall| wall.as_micros()))
+        .bind(filter.number)
         .bind(rows(page.limit))
         .fetch_all(&mut *reader)
         .await

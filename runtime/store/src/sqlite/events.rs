@@ -1,10 +1,11 @@
 //! The outbox: events as rows, and as they were.
 
 use callbox_model::{Change, Event, Subject};
+use sqlx::sqlite::SqliteRow;
 
 use super::Sqlite;
-use super::row::{self, away, rows};
-use crate::{Error, EventFilter, Note, Page, Stored};
+use super::row::{self, away, int, rows};
+use crate::{Error, EventFilter, Note, Page, Reading, Scope, Stored};
 
 /// A change as its two columns. Serialised once: the JSON is cut where its type ends.
 pub(super) struct Columns {
@@ -39,7 +40,7 @@ fn unwritable(why: &str) -> Error {
     Error::Refused { what: "an event", id: String::new(), why: why.to_owned() }
 }
 
-pub(super) async fn list(db: &Sqlite, filter: EventFilter, page: Page<u64>) -> Result<Vec<Stored>, Error> {
+pub(super) async fn list(db: &Sqlite, filter: EventFilter, page: Page<i64>) -> Result<Reading, Error> {
     // Which index is walked depends on what is given, so there are three statements.
     let query = match (filter.subject, filter.scope.tenant()) {
         (Some(subject), tenant) => sqlx::query(
@@ -48,7 +49,7 @@ pub(super) async fn list(db: &Sqlite, filter: EventFilter, page: Page<u64>) -> R
                AND (?4 = '[]' OR type IN (SELECT value FROM json_each(?4)))
              ORDER BY position LIMIT ?5",
         )
-        .bind(subject.to_string())
+        .bind(Some(subject.to_string()))
         .bind(tenant.map(|id| id.to_string())),
         (None, Some(tenant)) => sqlx::query(
             "SELECT subject AS id, * FROM events
@@ -56,7 +57,7 @@ pub(super) async fn list(db: &Sqlite, filter: EventFilter, page: Page<u64>) -> R
                AND (?4 = '[]' OR type IN (SELECT value FROM json_each(?4)))
              ORDER BY position LIMIT ?5",
         )
-        .bind(tenant.to_string())
+        .bind(Some(tenant.to_string()))
         .bind(None::<String>),
         (None, None) => sqlx::query(
             "SELECT subject AS id, * FROM events
@@ -67,43 +68,60 @@ pub(super) async fn list(db: &Sqlite, filter: EventFilter, page: Page<u64>) -> R
         .bind(None::<String>)
         .bind(None::<String>),
     };
+    let after = page.after.unwrap_or(0);
+    // Before the question: what is written in between has a higher position.
+    let newest = *db.position.borrow();
     let attempted = "list events";
     let mut reader = db.reader(attempted).await?;
     let found = query
-        .bind(row::int(page.after.unwrap_or(0)))
+        .bind(after)
         .bind(row::json(&filter.types))
         .bind(rows(page.limit))
         .fetch_all(&mut *reader)
         .await
         .map_err(away(attempted))?;
-    found
-        .iter()
-        .map(|found| {
-            let columns = row::Columns::of(found, "event");
-            let change = Columns::read(columns.get("type")?, columns.get("data")?)
-                .map_err(|why| columns.corrupt("data", why))?;
-            Ok(Stored {
-                position: columns.count("position")?,
-                event: Event {
-                    subject: columns.parse("subject")?,
-                    sequence: columns.count("sequence")?,
-                    tenant: columns.parse_some("tenant")?,
-                    at: columns.wall("at")?,
-                    change,
-                },
-            })
-        })
-        .collect()
+    let events = found.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let last = events.last().map_or(after, |stored| stored.position);
+    let end = if events.len() as i64 >= rows(page.limit) { last } else { last.max(newest) };
+    Ok(Reading { events, end })
 }
 
-pub(super) async fn last_position(db: &Sqlite) -> Result<u64, Error> {
-    let attempted = "find the newest event";
+pub(super) async fn history(
+    db: &Sqlite,
+    scope: Scope,
+    subject: Subject,
+    page: Page<u64>,
+) -> Result<Vec<Stored>, Error> {
+    let attempted = "list the events of a subject";
     let mut reader = db.reader(attempted).await?;
-    let found = sqlx::query("SELECT coalesce(max(position), 0) AS position FROM events")
-        .fetch_one(&mut *reader)
-        .await
-        .map_err(away(attempted))?;
-    row::Columns::of(&found, "events").count("position")
+    let found = sqlx::query(
+        "SELECT subject AS id, * FROM events
+         WHERE subject = ?1 AND sequence > ?2 AND (?3 IS NULL OR tenant = ?3) ORDER BY sequence LIMIT ?4",
+    )
+    .bind(subject.to_string())
+    .bind(int(page.after.unwrap_or(0)))
+    .bind(scope.tenant().map(|id| id.to_string()))
+    .bind(rows(page.limit))
+    .fetch_all(&mut *reader)
+    .await
+    .map_err(away(attempted))?;
+    found.iter().map(read).collect()
+}
+
+fn read(found: &SqliteRow) -> Result<Stored, Error> {
+    let columns = row::Columns::of(found, "event");
+    let change =
+        Columns::read(columns.get("type")?, columns.get("data")?).map_err(|why| columns.corrupt("data", why))?;
+    Ok(Stored {
+        position: columns.get("position")?,
+        event: Event {
+            subject: columns.parse("subject")?,
+            sequence: columns.count("sequence")?,
+            tenant: columns.parse_some("tenant")?,
+            at: columns.wall("at")?,
+            change,
+        },
+    })
 }
 
 pub(super) async fn last_sequence(db: &Sqlite, subject: Subject) -> Result<u64, Error> {

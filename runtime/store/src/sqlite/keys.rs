@@ -1,9 +1,9 @@
-use callbox_model::{Change, KeyId, Subject, Wall};
+use callbox_model::{Change, KeyId, Subject, TenantId, Wall};
 use sqlx::sqlite::SqliteRow;
 
 use super::row::{Columns, away, rows};
 use super::{Sqlite, tenants};
-use crate::{ApiKey, Error, Page, Role, Scope};
+use crate::{ApiKey, Error, Page, Role};
 
 pub(super) async fn create(db: &Sqlite, key: &ApiKey) -> Result<(), Error> {
     let mut work = db.begin("create a key").await?;
@@ -13,7 +13,7 @@ pub(super) async fn create(db: &Sqlite, key: &ApiKey) -> Result<(), Error> {
     work.run(
         sqlx::query("INSERT INTO keys (id, tenant, name, hash, created, revoked) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")
             .bind(key.id.to_string())
-            .bind(tenant(key).map(|id| id.to_string()))
+            .bind(tenant(key.role).map(|id| id.to_string()))
             .bind(key.name.clone())
             .bind(key.hash.to_vec())
             .bind(key.created.as_micros())
@@ -21,7 +21,7 @@ pub(super) async fn create(db: &Sqlite, key: &ApiKey) -> Result<(), Error> {
     )
     .await?;
     let change = Change::KeyCreated { key: key.id, name: key.name.clone() };
-    work.note(subject(key), tenant(key), key.created, &change).await?;
+    work.note(subject(key.role), tenant(key.role), key.created, &change).await?;
     work.commit().await
 }
 
@@ -36,37 +36,33 @@ pub(super) async fn get(db: &Sqlite, id: KeyId) -> Result<ApiKey, Error> {
         .map_or_else(|| Err(Error::not_found("key", id)), |row| read(&row))
 }
 
-pub(super) async fn list(db: &Sqlite, scope: Scope, page: Page<KeyId>) -> Result<Vec<ApiKey>, Error> {
+pub(super) async fn list(db: &Sqlite, role: Role, page: Page<KeyId>) -> Result<Vec<ApiKey>, Error> {
     let attempted = "list keys";
     let mut reader = db.reader(attempted).await?;
-    let found = sqlx::query("SELECT * FROM keys WHERE id > ?1 AND (?2 IS NULL OR tenant = ?2) ORDER BY id LIMIT ?3")
-        .bind(page.after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(scope.tenant().map(|id| id.to_string()))
-        .bind(rows(page.limit))
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(away(attempted))?;
+    let found =
+        sqlx::query("SELECT * FROM keys WHERE tenant IS ?1 AND id > ?2 AND revoked IS NULL ORDER BY id LIMIT ?3")
+            .bind(tenant(role).map(|id| id.to_string()))
+            .bind(page.after.map(|id| id.to_string()).unwrap_or_default())
+            .bind(rows(page.limit))
+            .fetch_all(&mut *reader)
+            .await
+            .map_err(away(attempted))?;
     found.iter().map(read).collect()
 }
 
-pub(super) async fn revoke(db: &Sqlite, scope: Scope, id: KeyId, at: Wall) -> Result<ApiKey, Error> {
+pub(super) async fn revoke(db: &Sqlite, role: Role, id: KeyId, at: Wall) -> Result<ApiKey, Error> {
     let mut work = db.begin("revoke a key").await?;
-    let mut key = work
+    let key = work
         .one(
-            sqlx::query("SELECT * FROM keys WHERE id = ?1 AND (?2 IS NULL OR tenant = ?2)")
+            sqlx::query("UPDATE keys SET revoked = ?3 WHERE id = ?1 AND tenant IS ?2 AND revoked IS NULL RETURNING *")
                 .bind(id.to_string())
-                .bind(scope.tenant().map(|id| id.to_string())),
+                .bind(tenant(role).map(|id| id.to_string()))
+                .bind(at.as_micros()),
         )
         .await?
         .map_or_else(|| Err(Error::not_found("key", id)), |row| read(&row))?;
-    if key.revoked.is_some() {
-        return Ok(key);
-    }
-    key.revoked = Some(at);
-    work.run(sqlx::query("UPDATE keys SET revoked = ?2 WHERE id = ?1").bind(id.to_string()).bind(at.as_micros()))
-        .await?;
     let change = Change::KeyRevoked { key: id, name: key.name.clone() };
-    work.note(subject(&key), tenant(&key), at, &change).await?;
+    work.note(subject(role), tenant(role), at, &change).await?;
     work.commit().await?;
     Ok(key)
 }
@@ -83,13 +79,13 @@ fn read(row: &SqliteRow) -> Result<ApiKey, Error> {
     })
 }
 
-fn tenant(key: &ApiKey) -> Option<callbox_model::TenantId> {
-    match key.role {
+fn tenant(role: Role) -> Option<TenantId> {
+    match role {
         Role::Operator => None,
         Role::Tenant(id) => Some(id),
     }
 }
 
-fn subject(key: &ApiKey) -> Subject {
-    tenant(key).map_or(Subject::Node, Subject::Tenant)
+fn subject(role: Role) -> Subject {
+    tenant(role).map_or(Subject::Node, Subject::Tenant)
 }

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::row::{Columns, away, int, json, rows, word};
 use super::work::Work;
 use super::{Sqlite, tenants};
-use crate::{Error, NewModule, Page, Scope};
+use crate::{Error, ModuleFilter, NewModule, Page, Scope};
 
 pub(super) async fn create(db: &Sqlite, new: NewModule, component: Vec<u8>) -> Result<Module, Error> {
     // Blobs are shared by digest, so a wrong one would put code into another tenant's hands.
@@ -106,22 +106,19 @@ pub(super) async fn named(
     )
 }
 
-pub(super) async fn list(
-    db: &Sqlite,
-    scope: Scope,
-    name: Option<&str>,
-    page: Page<ModuleId>,
-) -> Result<Vec<Module>, Error> {
+pub(super) async fn list(db: &Sqlite, filter: ModuleFilter, page: Page<ModuleId>) -> Result<Vec<Module>, Error> {
     let attempted = "list modules";
     let mut reader = db.reader(attempted).await?;
     let found = sqlx::query(
         "SELECT * FROM modules
          WHERE (?1 IS NULL OR id < ?1) AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR name = ?3)
-         ORDER BY id DESC LIMIT ?4",
+           AND (?4 IS NULL OR state = ?4)
+         ORDER BY id DESC LIMIT ?5",
     )
     .bind(page.after.map(|id| id.to_string()))
-    .bind(scope.tenant().map(|id| id.to_string()))
-    .bind(name.map(str::to_owned))
+    .bind(filter.scope.tenant().map(|id| id.to_string()))
+    .bind(filter.name)
+    .bind(filter.state.map(|state| word(&state)))
     .bind(rows(page.limit))
     .fetch_all(&mut *reader)
     .await
@@ -129,11 +126,12 @@ pub(super) async fn list(
     found.iter().map(read).collect()
 }
 
-pub(super) async fn set_state(
+pub(super) async fn change_state(
     db: &Sqlite,
     scope: Scope,
     id: ModuleId,
-    state: ModuleState,
+    from: ModuleState,
+    to: ModuleState,
     at: Wall,
 ) -> Result<Module, Error> {
     let mut work = db.begin("change a module").await?;
@@ -145,13 +143,16 @@ pub(super) async fn set_state(
         )
         .await?
         .map_or_else(|| Err(Error::not_found("module", id)), |row| read(&row))?;
-    if module.state == state {
+    if module.state != from {
+        let why = format!("is {}, not {}", word(&module.state), word(&from));
+        return Err(Error::Conflict { what: "module", id: id.to_string(), why, owner: Some(module.tenant) });
+    }
+    if module.state == to {
         return Ok(module);
     }
-    module.state = state;
-    work.run(sqlx::query("UPDATE modules SET state = ?2 WHERE id = ?1").bind(id.to_string()).bind(word(&state)))
-        .await?;
-    work.note(Subject::Module(id), Some(module.tenant), at, &Change::ModuleChanged { what: word(&state) }).await?;
+    module.state = to;
+    work.run(sqlx::query("UPDATE modules SET state = ?2 WHERE id = ?1").bind(id.to_string()).bind(word(&to))).await?;
+    work.note(Subject::Module(id), Some(module.tenant), at, &Change::ModuleChanged { what: word(&to) }).await?;
     work.reroute().await?;
     work.commit().await?;
     Ok(module)

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqliteRow;
 use super::row::{Columns, away, rows};
 use super::work::Work;
 use super::{Sqlite, applications, tenants};
-use crate::{Error, Page, Scope};
+use crate::{Error, NumberFilter, Page, Scope};
 
 pub(super) async fn create(db: &Sqlite, number: &Number) -> Result<(), Error> {
     let mut work = db.begin("create a number").await?;
@@ -47,16 +47,23 @@ pub(super) async fn get(db: &Sqlite, scope: Scope, id: NumberId) -> Result<Numbe
         .map_or_else(|| Err(Error::not_found("number", id)), |row| read(&row))
 }
 
-pub(super) async fn list(db: &Sqlite, scope: Scope, page: Page<NumberId>) -> Result<Vec<Number>, Error> {
+pub(super) async fn list(db: &Sqlite, filter: NumberFilter, page: Page<NumberId>) -> Result<Vec<Number>, Error> {
     let attempted = "list numbers";
     let mut reader = db.reader(attempted).await?;
-    let found = sqlx::query("SELECT * FROM numbers WHERE id > ?1 AND (?2 IS NULL OR tenant = ?2) ORDER BY id LIMIT ?3")
-        .bind(page.after.map(|id| id.to_string()).unwrap_or_default())
-        .bind(scope.tenant().map(|id| id.to_string()))
-        .bind(rows(page.limit))
-        .fetch_all(&mut *reader)
-        .await
-        .map_err(away(attempted))?;
+    let found = sqlx::query(
+        "SELECT * FROM numbers
+         WHERE id > ?1 AND (?2 IS NULL OR tenant = ?2) AND (?3 IS NULL OR address = ?3)
+           AND (?4 IS NULL OR application = ?4)
+         ORDER BY id LIMIT ?5",
+    )
+    .bind(page.after.map(|id| id.to_string()).unwrap_or_default())
+    .bind(filter.scope.tenant().map(|id| id.to_string()))
+    .bind(filter.address)
+    .bind(filter.application.map(|id| id.to_string()))
+    .bind(rows(page.limit))
+    .fetch_all(&mut *reader)
+    .await
+    .map_err(away(attempted))?;
     found.iter().map(read).collect()
 }
 

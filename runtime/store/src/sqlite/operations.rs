@@ -5,14 +5,15 @@ use callbox_model::{
     ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Run, Subject, Tenant, TenantId, TenantState,
     UsageRow, Wall,
 };
+use tokio::sync::watch;
 
 use super::work::Work;
 use super::{
     Sqlite, applications, assets, batch, calls, directory, events, keys, kv, modules, numbers, recovery, tenants, usage,
 };
 use crate::{
-    ApiKey, CallFilter, Directory, Entry, Error, EventFilter, Future, KvFuture, Lost, NewApplication, NewModule, Note,
-    Page, Put, Scope, Store, Stored, UsageFilter,
+    ApiKey, ApplicationFilter, CallFilter, Directory, Entry, Error, EventFilter, Future, KvFuture, Lost, ModuleFilter,
+    NewApplication, NewModule, Note, NumberFilter, Page, Put, Reading, Role, Scope, Store, Stored, UsageFilter,
 };
 
 impl Store for Sqlite {
@@ -56,12 +57,16 @@ impl Store for Sqlite {
         Box::pin(usage::list(self, filter))
     }
 
-    fn events(&self, filter: EventFilter, page: Page<u64>) -> Future<'_, Vec<Stored>> {
+    fn events(&self, filter: EventFilter, page: Page<i64>) -> Future<'_, Reading> {
         Box::pin(events::list(self, filter, page))
     }
 
-    fn last_position(&self) -> Future<'_, u64> {
-        Box::pin(events::last_position(self))
+    fn history(&self, scope: Scope, subject: Subject, page: Page<u64>) -> Future<'_, Vec<Stored>> {
+        Box::pin(events::history(self, scope, subject, page))
+    }
+
+    fn position(&self) -> watch::Receiver<i64> {
+        self.position.subscribe()
     }
 
     fn last_sequence(&self, subject: Subject) -> Future<'_, u64> {
@@ -76,12 +81,18 @@ impl Store for Sqlite {
         Box::pin(tenants::get(self, id))
     }
 
-    fn tenants(&self, page: Page<TenantId>) -> Future<'_, Vec<Tenant>> {
-        Box::pin(tenants::list(self, page))
+    fn tenants<'a>(&'a self, name: Option<&'a str>, page: Page<TenantId>) -> Future<'a, Vec<Tenant>> {
+        Box::pin(tenants::list(self, name, page))
     }
 
-    fn set_tenant_state(&self, id: TenantId, state: TenantState, at: Wall) -> Future<'_, Tenant> {
-        Box::pin(tenants::set_state(self, id, state, at))
+    fn change_tenant(
+        &self,
+        id: TenantId,
+        name: Option<String>,
+        state: Option<TenantState>,
+        at: Wall,
+    ) -> Future<'_, Tenant> {
+        Box::pin(tenants::change(self, id, name, state, at))
     }
 
     fn create_key<'a>(&'a self, key: &'a ApiKey) -> Future<'a, ()> {
@@ -92,12 +103,12 @@ impl Store for Sqlite {
         Box::pin(keys::get(self, id))
     }
 
-    fn keys(&self, scope: Scope, page: Page<KeyId>) -> Future<'_, Vec<ApiKey>> {
-        Box::pin(keys::list(self, scope, page))
+    fn keys(&self, role: Role, page: Page<KeyId>) -> Future<'_, Vec<ApiKey>> {
+        Box::pin(keys::list(self, role, page))
     }
 
-    fn revoke_key(&self, scope: Scope, id: KeyId, at: Wall) -> Future<'_, ApiKey> {
-        Box::pin(keys::revoke(self, scope, id, at))
+    fn revoke_key(&self, role: Role, id: KeyId, at: Wall) -> Future<'_, ApiKey> {
+        Box::pin(keys::revoke(self, role, id, at))
     }
 
     fn create_module(&self, module: NewModule, component: Vec<u8>) -> Future<'_, Module> {
@@ -117,12 +128,19 @@ impl Store for Sqlite {
         Box::pin(modules::named(self, tenant, name, version))
     }
 
-    fn modules<'a>(&'a self, scope: Scope, name: Option<&'a str>, page: Page<ModuleId>) -> Future<'a, Vec<Module>> {
-        Box::pin(modules::list(self, scope, name, page))
+    fn modules(&self, filter: ModuleFilter, page: Page<ModuleId>) -> Future<'_, Vec<Module>> {
+        Box::pin(modules::list(self, filter, page))
     }
 
-    fn set_module_state(&self, scope: Scope, id: ModuleId, state: ModuleState, at: Wall) -> Future<'_, Module> {
-        Box::pin(modules::set_state(self, scope, id, state, at))
+    fn change_module_state(
+        &self,
+        scope: Scope,
+        id: ModuleId,
+        from: ModuleState,
+        to: ModuleState,
+        at: Wall,
+    ) -> Future<'_, Module> {
+        Box::pin(modules::change_state(self, scope, id, from, to, at))
     }
 
     fn blob<'a>(&'a self, digest: &'a str) -> Future<'a, Vec<u8>> {
@@ -141,19 +159,20 @@ impl Store for Sqlite {
         Box::pin(applications::named(self, tenant, name))
     }
 
-    fn applications(&self, scope: Scope, page: Page<ApplicationId>) -> Future<'_, Vec<Application>> {
-        Box::pin(applications::list(self, scope, page))
+    fn applications(&self, filter: ApplicationFilter, page: Page<ApplicationId>) -> Future<'_, Vec<Application>> {
+        Box::pin(applications::list(self, filter, page))
     }
 
     fn replace_application(
         &self,
         scope: Scope,
         id: ApplicationId,
+        name: String,
         spec: ApplicationSpec,
         expected: Option<u64>,
         at: Wall,
     ) -> Future<'_, Application> {
-        Box::pin(applications::replace(self, scope, id, spec, expected, at))
+        Box::pin(applications::replace(self, scope, id, name, spec, expected, at))
     }
 
     fn delete_application(&self, scope: Scope, id: ApplicationId, at: Wall) -> Future<'_, ()> {
@@ -221,8 +240,8 @@ impl Store for Sqlite {
         Box::pin(numbers::get(self, scope, id))
     }
 
-    fn numbers(&self, scope: Scope, page: Page<NumberId>) -> Future<'_, Vec<Number>> {
-        Box::pin(numbers::list(self, scope, page))
+    fn numbers(&self, filter: NumberFilter, page: Page<NumberId>) -> Future<'_, Vec<Number>> {
+        Box::pin(numbers::list(self, filter, page))
     }
 
     fn bind_number(

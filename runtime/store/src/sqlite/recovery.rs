@@ -100,11 +100,18 @@ async fn close_recordings(work: &mut Work, ends: &mut Ends) -> Result<u64, Error
 
 async fn close_runs(work: &mut Work, ends: &mut Ends) -> Result<u64, Error> {
     let found = work
-        .all(sqlx::query("UPDATE runs SET reason = 'node-lost' WHERE reason IS NULL RETURNING id, kind, call, tenant"))
+        .all(sqlx::query(
+            "UPDATE runs SET reason = 'node-lost' WHERE reason IS NULL
+             RETURNING id, kind, call, tenant, EXISTS (
+                 SELECT 1 FROM events
+                 WHERE subject = runs.call AND type = 'control.ended' AND json_extract(data, '$.run') = runs.id
+             ) AS told",
+        ))
         .await?;
     for row in &found {
         let columns = Columns::of(row, "run");
-        if columns.word::<RunKind>("kind")? != RunKind::Control {
+        // The event stands when a Control ended and only its figures were still under way.
+        if columns.word::<RunKind>("kind")? != RunKind::Control || columns.get::<bool>("told")? {
             continue;
         }
         let run = columns.parse::<RunId>("id")?;

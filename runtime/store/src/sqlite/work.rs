@@ -3,7 +3,8 @@
 use callbox_model::{Change, Subject, TenantId, Wall};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use tokio::sync::watch;
 
 use super::events::Columns;
 use super::row::away;
@@ -13,11 +14,22 @@ use crate::Error;
 pub(super) struct Work {
     transaction: Transaction<'static, Sqlite>,
     attempted: &'static str,
+    position: watch::Sender<i64>,
+    has_events: bool,
 }
 
 impl Work {
-    pub(super) fn new(transaction: Transaction<'static, Sqlite>, attempted: &'static str) -> Self {
-        Self { transaction, attempted }
+    pub(super) fn new(
+        transaction: Transaction<'static, Sqlite>,
+        attempted: &'static str,
+        position: watch::Sender<i64>,
+    ) -> Self {
+        Self { transaction, attempted, position, has_events: false }
+    }
+
+    /// Events were appended: who waits for them is told after the commit.
+    pub(super) fn has_events(&mut self) {
+        self.has_events = true;
     }
 
     /// How many rows it changed.
@@ -43,6 +55,7 @@ impl Work {
         change: &Change,
     ) -> Result<(), Error> {
         let columns = Columns::of(change)?;
+        self.has_events();
         let subject = subject.to_string();
         self.run(
             sqlx::query(
@@ -65,7 +78,22 @@ impl Work {
         Ok(())
     }
 
-    pub(super) async fn commit(self) -> Result<(), Error> {
-        self.transaction.commit().await.map_err(away(self.attempted))
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        let newest = match self.has_events {
+            true => newest(&mut self.transaction).await.map_err(away(self.attempted))?,
+            false => 0,
+        };
+        self.transaction.commit().await.map_err(away(self.attempted))?;
+        self.position.send_if_modified(|position| {
+            let is_newer = newest > *position;
+            *position = newest.max(*position);
+            is_newer
+        });
+        Ok(())
     }
+}
+
+/// Position of the newest event; 0 before the first.
+pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(position), 0) FROM events").fetch_one(connection).await
 }
