@@ -1,1 +1,39 @@
+//! SIP as pure machines: messages, transactions, dialogs, and a user agent.
+//!
+//! - [`Message`] reads what came over the wire without copying it; headers are typed when they
+//!   are asked for. [`Framer`] cuts messages out of a stream. [`write`] makes new ones.
+//! - [`Agent`] is a user agent: it is told of messages, of the time, and of what its user wants,
+//!   and says what to send and what happened. It holds transactions and dialogs.
+//!
+//! Nothing here has a socket, a clock or chance; bodies are opaque bytes. Digest, REFER, PRACK and
+//! session timers are not spoken.
+//!
+//! The wire is read by a parser of our own; the README says why. The feature `rsip` converts to
+//! and from the types of that crate, for code that is written on it.
 
+#![forbid(unsafe_code)]
+
+mod address;
+// mod agent;
+mod framer;
+mod header;
+mod message;
+
+mod scan;
+// mod transaction;
+mod uri;
+mod validate;
+mod via;
+pub mod write;
+
+pub use address::Address;
+// AGENT
+pub use framer::{Framed, Framer};
+pub use header::{Name, Params};
+pub use message::{Broken, Limits, Message, Method, ParseError, StartLine};
+pub use uri::{Host, Scheme, Uri, UriError};
+pub use validate::Invalid;
+pub use via::Via;
+
+#[cfg(test)]
+mod torture;
