@@ -1,1 +1,18 @@
+//! The REST API: routes, their OpenAPI document, keys, server-sent events, health and metrics.
+//!
+//! It reads requests, checks who asks and what is asked, puts the question to the node through the
+//! traits of [`backend`], and writes the answer or a problem body (RFC 9457). The OpenAPI document
+//! is made from the routes, so that no route can be without it.
+//!
+//! It deliberately holds nothing that lasts: no tenant, no call, no key. It decides what a role may
+//! do, and how much at once; whether a module is any good, or a name free, the backend decides.
+//!
+//! Nouns: [`backend::Backend`] (what the node does for it), [`backend::Scope`] (whose things are
+//! asked for), [`key::Secret`], problem (an error's body).
+//!
+//! Start at [`Service::start`].
 
+pub mod backend;
+pub mod key;
+
+pub use async_trait::async_trait;

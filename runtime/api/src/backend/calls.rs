@@ -1,0 +1,76 @@
+//! Calls, what was recorded of them, and what they used.
+
+use async_trait::async_trait;
+use callbox_model::{
+    ApplicationId, CallId, CallRecord, CallStatus, Message, Recording, RecordingId, Run, UsageRow, Wall,
+};
+
+use super::{Audio, Page, PlacedEvent, Result, Scope};
+
+#[async_trait]
+pub trait Calls: Send + Sync {
+    /// Newest first; running ones among them.
+    async fn calls(&self, scope: Scope, filter: CallFilter, page: Page<CallId>) -> Result<Vec<CallRecord>>;
+    async fn call(&self, scope: Scope, id: CallId) -> Result<CallRecord>;
+    /// Its events in order; the page's key is the sequence.
+    async fn call_events(&self, scope: Scope, id: CallId, page: Page<u64>) -> Result<Vec<PlacedEvent>>;
+    /// Its Runs in order.
+    async fn call_runs(&self, scope: Scope, id: CallId) -> Result<Vec<Run>>;
+    /// A conflict `call-over` when it has ended. Returns when the call has been told.
+    async fn hang_up(&self, scope: Scope, id: CallId) -> Result<()>;
+    /// To the module in control. A conflict `call-over` when the call has ended.
+    async fn send_message(&self, scope: Scope, id: CallId, message: Message) -> Result<()>;
+
+    /// Newest first.
+    async fn recordings(
+        &self,
+        scope: Scope,
+        filter: RecordingFilter,
+        page: Page<RecordingId>,
+    ) -> Result<Vec<Recording>>;
+    async fn recording(&self, scope: Scope, id: RecordingId) -> Result<Recording>;
+    /// A conflict `recording-running` while it runs; not found when there is no file.
+    async fn recording_audio(&self, scope: Scope, id: RecordingId) -> Result<Audio>;
+
+    /// Sums over the Runs that began in the time asked for, the largest CPU time first.
+    async fn usage(&self, scope: Scope, filter: UsageFilter) -> Result<Vec<UsageRow>>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallFilter {
+    pub application: Option<ApplicationId>,
+    /// The number (address pattern) that led to the application.
+    pub number: Option<String>,
+    pub status: Option<CallStatus>,
+    /// Started at or after.
+    pub since: Option<Wall>,
+    /// Started before.
+    pub until: Option<Wall>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecordingFilter {
+    pub call: Option<CallId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageFilter {
+    pub application: Option<ApplicationId>,
+    /// A module's name.
+    pub module: Option<String>,
+    /// Began at or after.
+    pub since: Option<Wall>,
+    /// Began before.
+    pub until: Option<Wall>,
+    pub by: UsageBy,
+}
+
+/// What one row is the sum of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageBy {
+    /// One version of a module, in one application.
+    #[default]
+    Module,
+    Application,
+    Tenant,
+}
