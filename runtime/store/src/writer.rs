@@ -8,6 +8,8 @@
 
 mod carry;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -83,10 +85,25 @@ impl Default for Config {
 impl Writer {
     /// `wall` is asked when the writer has something to say of its own. Needs a tokio runtime.
     pub fn start(store: Arc<dyn Store>, config: Config, wall: fn() -> Wall) -> WriterHandle {
-        let shared = Arc::new(Shared::new(config));
-        tokio::spawn(carry::run(store, Arc::clone(&shared), wall));
-        let open = Arc::new(Open { shared: Arc::clone(&shared) });
-        WriterHandle { shared, _open: open }
+        start(store, config, wall)
+    }
+}
+
+fn start(ledger: impl Ledger, config: Config, wall: fn() -> Wall) -> WriterHandle {
+    let shared = Arc::new(Shared::new(config));
+    tokio::spawn(carry::run(ledger, Arc::clone(&shared), wall));
+    let open = Arc::new(Open { shared: Arc::clone(&shared) });
+    WriterHandle { shared, _open: open }
+}
+
+/// The one thing that the writer needs of a store.
+trait Ledger: Send + Sync + 'static {
+    fn commit<'a>(&'a self, batch: &'a [Entry]) -> crate::Future<'a, ()>;
+}
+
+impl Ledger for Arc<dyn Store> {
+    fn commit<'a>(&'a self, batch: &'a [Entry]) -> crate::Future<'a, ()> {
+        (**self).commit(batch)
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use callbox_model::{Change, Subject, Wall};
 use tokio::time::{sleep, timeout};
 
+use super::Ledger;
 use super::queue::Shared;
-use crate::{Entry, Note, Store};
+use crate::{Entry, Note};
 
-pub(super) async fn run(store: Arc<dyn Store>, shared: Arc<Shared>, wall: fn() -> Wall) {
+pub(super) async fn run(ledger: impl Ledger, shared: Arc<Shared>, wall: fn() -> Wall) {
     loop {
         if shared.is_empty() {
             if shared.closing.load(Ordering::Acquire) {
@@ -22,7 +23,7 @@ pub(super) async fn run(store: Arc<dyn Store>, shared: Arc<Shared>, wall: fn() -
         gather(&shared).await;
         let batch = shared.take();
         if !batch.is_empty() {
-            write(&*store, &shared, batch).await;
+            write(&ledger, &shared, batch).await;
         }
         if let Some(left_out) = shared.to_say() {
             tracing::warn!(left_out, "the store was too slow: details were left out");
@@ -48,15 +49,15 @@ async fn gather(shared: &Shared) {
 }
 
 /// Until it is written. What the store will never take is put aside, with a word in the log.
-async fn write(store: &dyn Store, shared: &Shared, batch: Vec<Entry>) {
-    let Err(refused) = persist(store, shared, &batch).await else {
+async fn write(ledger: &impl Ledger, shared: &Shared, batch: Vec<Entry>) {
+    let Err(refused) = persist(ledger, shared, &batch).await else {
         shared.finish(batch.len(), 0);
         return;
     };
     tracing::error!(error = %refused, "a batch was refused: its entries are written one by one");
     for entry in &batch {
         let one = std::slice::from_ref(entry);
-        match persist(store, shared, one).await {
+        match persist(ledger, shared, one).await {
             Ok(()) => shared.finish(1, 0),
             Err(why) => {
                 tracing::error!(entry = name(entry), error = %why, "an entry was refused, and is lost");
@@ -67,10 +68,10 @@ async fn write(store: &dyn Store, shared: &Shared, batch: Vec<Entry>) {
 }
 
 /// Tries until the database has it. Gives up on errors that no later attempt would mend.
-async fn persist(store: &dyn Store, shared: &Shared, entries: &[Entry]) -> Result<(), crate::Error> {
+async fn persist(ledger: &impl Ledger, shared: &Shared, entries: &[Entry]) -> Result<(), crate::Error> {
     let mut pause = Duration::from_millis(shared.config.retry_ms.max(1).into());
     loop {
-        let error = match store.commit(entries).await {
+        let error = match ledger.commit(entries).await {
             Ok(()) => return Ok(()),
             Err(error) if error.may_pass() => error,
             Err(error) => return Err(error),
