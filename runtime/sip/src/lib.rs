@@ -14,20 +14,22 @@
 #![forbid(unsafe_code)]
 
 mod address;
-// mod agent;
+mod agent;
 mod framer;
 mod header;
 mod message;
 
 mod scan;
-// mod transaction;
+mod transaction;
 mod uri;
 mod validate;
 mod via;
 pub mod write;
 
 pub use address::Address;
-// AGENT
+pub use agent::{
+    Agent, Chance, Command, Decision, Effect, Event, Invite, LegId, No, Peer, Refusal, Settings, Transport,
+};
 pub use framer::{Framed, Framer};
 pub use header::{Name, Params};
 pub use message::{Broken, Limits, Message, Method, ParseError, StartLine};

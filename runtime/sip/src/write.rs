@@ -1,10 +1,15 @@
 //! New messages. One buffer, and nothing in it that could end a line early.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use thiserror::Error;
 
 use crate::header::Name;
 use crate::message::{Message, Method};
+use crate::scan;
+use crate::uri::Host;
+use crate::via::Via;
 
 /// Why something cannot be put on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -28,16 +33,22 @@ impl Writer {
         writer
     }
 
-    /// An answer: the request's Vias, From, To, Call-ID and CSeq (RFC 3261 8.2.6.2), the To with
-    /// our tag where it has none.
-    pub fn response(request: &Message, status: u16, reason: &str, tag: Option<&str>) -> Self {
+    /// An answer to what came from `source`: the request's Vias, From, To, Call-ID and CSeq (RFC
+    /// 3261 8.2.6.2), the top Via with `received` and `rport` (18.2.1, RFC 3581), the To with our
+    /// tag where it has none.
+    pub fn response_to(request: &Message, source: SocketAddr, status: u16, reason: &str, tag: Option<&str>) -> Self {
         let mut writer = Self { buffer: Vec::with_capacity(1_024), wrong: None };
         let reason = if reason.is_empty() { phrase(status) } else { reason };
         // A phrase that a line could not hold gives way to the usual one.
         let reason = if reason.bytes().all(is_text) { reason } else { phrase(status) };
         writer.put(&["SIP/2.0 ", &status.to_string(), " ", reason, "\r\n"]);
+        let mut is_top = true;
         for (name, _, value) in request.headers() {
             match name {
+                Name::Via if is_top => {
+                    is_top = false;
+                    writer.top_via(&value, source);
+                }
                 Name::Via | Name::From | Name::CallId | Name::CSeq => writer.copy(name.long(), &value),
                 Name::To => {
                     let has_tag = request.to().is_some_and(|to| to.params.has("tag"));
@@ -54,7 +65,7 @@ impl Writer {
 
     /// A header with a value of ours.
     pub fn header(&mut self, name: &str, value: &str) -> &mut Self {
-        self.check(name, name, crate::scan::is_token_byte);
+        self.check(name, name, scan::is_token_byte);
         self.check(name, value, is_text);
         self.put(&[name, ": ", value, "\r\n"]);
         self
@@ -92,6 +103,35 @@ impl Writer {
             Some(wrong) => Err(wrong),
             None => Ok(Bytes::from(std::mem::take(&mut self.buffer))),
         }
+    }
+
+    fn top_via(&mut self, value: &[u8], source: SocketAddr) {
+        let end = scan::find(value, |byte| byte == b',').unwrap_or(value.len());
+        let Some(via) = Via::read(value[..end].trim_ascii()) else {
+            self.copy("Via", value);
+            return;
+        };
+        let is_elsewhere = via.host != Host::Address(source.ip());
+        if !is_elsewhere && !via.wants_rport() {
+            self.copy("Via", value);
+            return;
+        }
+        let port = via.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let mut line = format!("SIP/2.0/{} {}{port}", via.transport, via.host);
+        for (name, value) in via.params.iter() {
+            match value {
+                _ if name.eq_ignore_ascii_case("rport") || name.eq_ignore_ascii_case("received") => {}
+                Some(value) => line.push_str(&format!(";{name}={value}")),
+                None => line.push_str(&format!(";{name}")),
+            }
+        }
+        line.push_str(&format!(";received={}", source.ip()));
+        if via.wants_rport() {
+            line.push_str(&format!(";rport={}", source.port()));
+        }
+        let mut whole = line.into_bytes();
+        whole.extend_from_slice(&value[end..]);
+        self.copy("Via", &whole);
     }
 
     /// What was read once can be written again: it has no line ends in it.

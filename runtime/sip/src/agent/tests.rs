@@ -1,0 +1,5 @@
+//! Two agents and a network between them that loses, repeats and reorders.
+
+mod flows;
+mod net;
+mod programs;
