@@ -140,10 +140,7 @@ impl<'b> Plan<'b> {
     }
 
     async fn carry_out(self, work: &mut Work) -> Result<(), Error> {
-        if !self.events.is_empty() {
-            work.has_events();
-        }
-        EVENTS
+        let newest = EVENTS
             .run(work, self.events, |(event, columns), row| {
                 row.add(event.subject.to_string());
                 row.add(int(event.sequence));
@@ -153,6 +150,7 @@ impl<'b> Plan<'b> {
                 row.add(columns.data);
             })
             .await?;
+        work.appended(newest);
         for note in self.notes {
             work.note(note.subject, note.tenant, note.at, &note.change).await?;
         }
@@ -238,17 +236,17 @@ async fn write_runs(work: &mut Work, runs: Vec<&Run>) -> Result<(), Error> {
         row.add(fault.map(|fault| fault.code.code()));
         row.add(fault.map(|fault| fault.message.clone()));
     })
-    .await
+    .await?;
+    Ok(())
 }
 
 /// Appends the events of a recovery, which have their sequences already.
 pub(super) async fn append(work: &mut Work, events: Vec<Event>) -> Result<(), Error> {
-    work.has_events();
     let mut rows = Vec::with_capacity(events.len());
     for event in events {
         rows.push((Columns::of(&event.change)?, event));
     }
-    EVENTS
+    let newest = EVENTS
         .run(work, rows, |(columns, event), row| {
             row.add(event.subject.to_string());
             row.add(int(event.sequence));
@@ -257,7 +255,9 @@ pub(super) async fn append(work: &mut Work, events: Vec<Event>) -> Result<(), Er
             row.add(event.at.as_micros());
             row.add(columns.data);
         })
-        .await
+        .await?;
+    work.appended(newest);
+    Ok(())
 }
 
 static EVENTS: Bulk = Bulk::new(

@@ -2,7 +2,7 @@
 
 use callbox_model::{Change, Subject, TenantId, Wall};
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteQueryResult, SqliteRow};
 use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::watch;
 
@@ -15,7 +15,8 @@ pub(super) struct Work {
     transaction: Transaction<'static, Sqlite>,
     attempted: &'static str,
     position: watch::Sender<i64>,
-    has_events: bool,
+    /// Of the newest event that this transaction has appended.
+    newest: i64,
 }
 
 impl Work {
@@ -24,18 +25,25 @@ impl Work {
         attempted: &'static str,
         position: watch::Sender<i64>,
     ) -> Self {
-        Self { transaction, attempted, position, has_events: false }
+        Self { transaction, attempted, position, newest: 0 }
     }
 
-    /// Events were appended: who waits for them is told after the commit.
-    pub(super) fn has_events(&mut self) {
-        self.has_events = true;
+    /// Events were appended, the last one at this position. Who waits for them is told after the
+    /// commit.
+    pub(super) fn appended(&mut self, position: Option<i64>) {
+        self.newest = self.newest.max(position.unwrap_or(0));
     }
 
     /// How many rows it changed.
     pub(super) async fn run(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, Error> {
-        let done = query.execute(&mut *self.transaction).await.map_err(away(self.attempted))?;
-        Ok(done.rows_affected())
+        Ok(self.execute(query).await?.rows_affected())
+    }
+
+    pub(super) async fn execute(
+        &mut self,
+        query: Query<'_, Sqlite, SqliteArguments>,
+    ) -> Result<SqliteQueryResult, Error> {
+        query.execute(&mut *self.transaction).await.map_err(away(self.attempted))
     }
 
     pub(super) async fn one(&mut self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Option<SqliteRow>, Error> {
@@ -55,20 +63,21 @@ impl Work {
         change: &Change,
     ) -> Result<(), Error> {
         let columns = Columns::of(change)?;
-        self.has_events();
         let subject = subject.to_string();
-        self.run(
-            sqlx::query(
-                "INSERT INTO events (subject, sequence, tenant, type, at, data)
+        let done = self
+            .execute(
+                sqlx::query(
+                    "INSERT INTO events (subject, sequence, tenant, type, at, data)
                  SELECT ?1, coalesce(max(sequence), 0) + 1, ?2, ?3, ?4, ?5 FROM events WHERE subject = ?1",
+                )
+                .bind(subject)
+                .bind(tenant.map(|id| id.to_string()))
+                .bind(columns.kind)
+                .bind(at.as_micros())
+                .bind(columns.data),
             )
-            .bind(subject)
-            .bind(tenant.map(|id| id.to_string()))
-            .bind(columns.kind)
-            .bind(at.as_micros())
-            .bind(columns.data),
-        )
-        .await?;
+            .await?;
+        self.appended(Some(done.last_insert_rowid()));
         Ok(())
     }
 
@@ -78,15 +87,11 @@ impl Work {
         Ok(())
     }
 
-    pub(super) async fn commit(mut self) -> Result<(), Error> {
-        let newest = match self.has_events {
-            true => newest(&mut self.transaction).await.map_err(away(self.attempted))?,
-            false => 0,
-        };
+    pub(super) async fn commit(self) -> Result<(), Error> {
         self.transaction.commit().await.map_err(away(self.attempted))?;
         self.position.send_if_modified(|position| {
-            let is_newer = newest > *position;
-            *position = newest.max(*position);
+            let is_newer = self.newest > *position;
+            *position = self.newest.max(*position);
             is_newer
         });
         Ok(())
