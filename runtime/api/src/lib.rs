@@ -12,7 +12,25 @@
 //!
 //! Start at [`Service::start`].
 
+mod app;
+mod audio;
 pub mod backend;
+mod config;
+mod door;
+mod extract;
+mod finish;
+mod health;
 pub mod key;
+mod openapi;
+mod problem;
+mod rates;
+mod replays;
+mod routes;
+mod service;
+mod stream;
+mod views;
 
 pub use async_trait::async_trait;
+pub use config::Config;
+pub use health::Metrics;
+pub use service::{Error, Handle, Service};
