@@ -18,6 +18,8 @@ mod agent;
 mod framer;
 mod header;
 mod message;
+#[cfg(feature = "rsip")]
+pub mod rsip;
 
 mod scan;
 mod transaction;
