@@ -124,7 +124,8 @@ fn chunks(bytes: &[u8]) -> Option<(Format, &[u8])> {
         let body = at + 8;
         match name {
             b"fmt " => {
-                let field = |from: usize| Some(u16::from_le_bytes(bytes.get(body + from..body + from + 2)?.try_into().ok()?));
+                let field =
+                    |from: usize| Some(u16::from_le_bytes(bytes.get(body + from..body + from + 2)?.try_into().ok()?));
                 format = Some(Format {
                     channels: field(2)?.into(),
                     rate_hz: u32::from_le_bytes(bytes.get(body + 4..body + 8)?.try_into().ok()?),

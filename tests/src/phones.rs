@@ -167,7 +167,10 @@ pub async fn linphone(
 ) -> Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let heard = folder.join("heard.wav");
-    fs::write(folder.join("rc"), format!("[net]\nmtu=1300\n[sip]\nguess_hostname=0\ncontact=sip:linphone@{address}\n[sound]\nremote_ring=\n"))?;
+    fs::write(
+        folder.join("rc"),
+        format!("[net]\nmtu=1300\n[sip]\nguess_hostname=0\ncontact=sip:linphone@{address}\n[sound]\nremote_ring=\n"),
+    )?;
     let mut child = Command::new("linphonec")
         .arg("-c")
         .arg(folder.join("rc"))

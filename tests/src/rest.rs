@@ -41,7 +41,13 @@ impl Rest {
     }
 
     /// Bytes, with their type.
-    pub async fn send(&self, method: Method, path: &str, content_type: &str, bytes: Vec<u8>) -> Result<(StatusCode, Value)> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        bytes: Vec<u8>,
+    ) -> Result<(StatusCode, Value)> {
         let request = self
             .http
             .request(method, format!("{}{path}", self.base))

@@ -30,8 +30,26 @@ const PURE: &[&str] = &["model", "sip", "sdp", "rtp", "audio", "call", "usage"];
 
 /// What a pure crate may not depend on: runtimes, sockets, databases, the sandbox, chance.
 const IMPURE: &[&str] = &[
-    "tokio", "async-std", "smol", "mio", "polling", "socket2", "rustix", "libc", "nix", "hyper", "axum", "reqwest",
-    "sqlx", "rusqlite", "wasmtime", "wasmtime-wasi", "getrandom", "rand", "tracing-subscriber", "metrics",
+    "tokio",
+    "async-std",
+    "smol",
+    "mio",
+    "polling",
+    "socket2",
+    "rustix",
+    "libc",
+    "nix",
+    "hyper",
+    "axum",
+    "reqwest",
+    "sqlx",
+    "rusqlite",
+    "wasmtime",
+    "wasmtime-wasi",
+    "getrandom",
+    "rand",
+    "tracing-subscriber",
+    "metrics",
 ];
 
 /// A file that is longer has more than one idea in it.
@@ -150,7 +168,12 @@ fn the_wire_contract_has_a_host_file_for_each_interface() {
 #[test]
 fn the_tree_names_no_machine_and_no_registry() {
     // Put together here, so that this file does not name what it forbids.
-    let forbidden = [["/wo", "rk/"].concat(), ["crates", ".io"].concat(), ["registry.npm", "js.org"].concat(), ["py", "pi.org"].concat()];
+    let forbidden = [
+        ["/wo", "rk/"].concat(),
+        ["crates", ".io"].concat(),
+        ["registry.npm", "js.org"].concat(),
+        ["py", "pi.org"].concat(),
+    ];
     let mut found = Vec::new();
     for file in tracked() {
         if file.ends_with("Cargo.lock") || file.starts_with("tests/fixtures/rfc4475/") {

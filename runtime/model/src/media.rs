@@ -102,6 +102,10 @@ pub enum MediaCommand {
     ResumeRecord {
         step: StepId,
     },
+    /// Presses digits (RFC 4733), one after the other; `w` waits half a second.
+    SendDigits {
+        digits: String,
+    },
     /// While on, the digits of this leg are kept out of recordings and logs.
     Sensitive(bool),
     /// Asks for `Counted` with the same `ask`.
@@ -134,6 +138,8 @@ pub enum MediaEvent {
         digit: char,
         length: Millis,
     },
+    /// All of `SendDigits`.
+    DigitsSent,
     /// The first packet that was accepted.
     FirstPacket {
         from: SocketAddr,

@@ -39,7 +39,6 @@ pub use service::{Described, Handle, Service};
 
 /// The contract's bindings.
 pub(crate) mod contract {
-    #![expect(unreachable_pub, reason = "generated")]
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "callbox:voice/call-handler",

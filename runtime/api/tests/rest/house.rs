@@ -1,0 +1,209 @@
+//! A running API over the maps, with two tenants in it, and a client.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callbox_api::backend::{Access, NewKey, Role};
+use callbox_api::key::Secret;
+use callbox_api::{Config, Handle, Service};
+use callbox_model::{
+    ApplicationId, CallId, CallRecord, CallStatus, Change, Direction, EndReason, Fault, FaultCode, Recording,
+    RecordingId, Run, RunEnd, RunId, RunKind, RunUsage, Subject, TenantId,
+};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::memory::Memory;
+
+pub struct House {
+    pub memory: Arc<Memory>,
+    pub service: Handle,
+    pub client: reqwest::Client,
+    pub operator: String,
+    pub a: Guest,
+    pub b: Guest,
+}
+
+/// A tenant and its key.
+pub struct Guest {
+    pub tenant: TenantId,
+    pub key: String,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: Value,
+}
+
+pub const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
+pub const WAV: &[u8] = b"RIFF....WAVEfmt and so on";
+
+pub fn config() -> Config {
+    let anywhere = ([127, 0, 0, 1], 0).into();
+    Config { listen: anywhere, health_listen: anywhere, requests_per_s_per_key: 100_000, ..Config::default() }
+}
+
+impl House {
+    pub async fn open() -> Self {
+        Self::open_with(config()).await
+    }
+
+    pub async fn open_with(config: Config) -> Self {
+        let memory = Arc::new(Memory::new());
+        let service = Service::start(config, memory.clone(), Arc::new(|| "callbox_up 1\n".to_owned())).await.unwrap();
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let operator = key(&memory, Role::Operator).await;
+        let a = guest(&memory, "anna").await;
+        let b = guest(&memory, "bert").await;
+        Self { memory, service, client, operator, a, b }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.service.local_addr())
+    }
+
+    pub fn request(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path)).bearer_auth(key)
+    }
+
+    pub async fn get(&self, key: &str, path: &str) -> Answer {
+        send(self.request(key, Method::GET, path)).await
+    }
+
+    pub async fn delete(&self, key: &str, path: &str) -> Answer {
+        send(self.request(key, Method::DELETE, path)).await
+    }
+
+    pub async fn post(&self, key: &str, path: &str, body: &Value) -> Answer {
+        send(self.request(key, Method::POST, path).json(body)).await
+    }
+
+    pub async fn put(&self, key: &str, path: &str, body: &Value) -> Answer {
+        send(self.request(key, Method::PUT, path).json(body)).await
+    }
+
+    pub async fn patch(&self, key: &str, path: &str, body: &Value) -> Answer {
+        send(self.request(key, Method::PATCH, path).json(body)).await
+    }
+
+    pub async fn upload(&self, key: &str, path: &str, kind: &str, bytes: impl Into<reqwest::Body>) -> Answer {
+        let method = if kind == "audio/wav" { Method::PUT } else { Method::POST };
+        send(self.request(key, method, path).header("content-type", kind).body(bytes)).await
+    }
+
+    pub async fn application(&self, key: &str, name: &str) -> String {
+        self.post(key, "/v1/applications", &json!({ "name": name })).await.expect(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// A call of the tenant, with one event, two Runs and a recording.
+    pub fn call(&self, tenant: TenantId, status: CallStatus) -> CallId {
+        let started = self.memory.now();
+        let (id, application) = (CallId::new(&self.memory.ids, started), ApplicationId::new(&self.memory.ids, started));
+        let call = CallRecord {
+            id,
+            tenant,
+            application,
+            direction: Direction::Inbound,
+            caller: "sip:anna@example.org".to_owned(),
+            called: "sip:100@example.org".to_owned(),
+            number: "100".to_owned(),
+            status,
+            started,
+            answered: Some(started),
+            ended: None,
+            cause: None,
+            connected_us: 5,
+            faults: 1,
+        };
+        let run = |name: &str, end: Option<RunEnd>, cpu_ns| Run {
+            id: RunId::new(&self.memory.ids, started),
+            kind: RunKind::Control,
+            call: id,
+            tenant,
+            application,
+            module: None,
+            module_name: name.to_owned(),
+            module_version: 1,
+            handler: 0,
+            began: started,
+            marked: started,
+            usage: RunUsage { cpu_ns, ..RunUsage::default() },
+            end,
+        };
+        let fault = Fault::new(FaultCode::OutOfCpu, "100 ms");
+        {
+            let mut state = self.memory.state();
+            state.calls.insert(id, call);
+            state.runs.push(run("ivr", Some(RunEnd { reason: EndReason::Fault, fault: Some(fault) }), 100));
+            state.runs.push(run("fallback", None, 7));
+        }
+        self.memory.note(Subject::Call(id), Some(tenant), Change::CallAnswered);
+        id
+    }
+
+    pub fn recording(&self, tenant: TenantId, call: CallId, path: Option<std::path::PathBuf>) -> RecordingId {
+        let started = self.memory.now();
+        let id = RecordingId::new(&self.memory.ids, started);
+        let length_ms = path.is_some().then_some(20);
+        let recording = Recording { id, tenant, call, started, length_ms, bytes: 10, failed: None };
+        self.memory.state().recordings.insert(id, (recording, path));
+        id
+    }
+}
+
+impl Answer {
+    /// The body, when the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
+        self.body
+    }
+
+    /// That it is a whole problem body of this status and code.
+    #[track_caller]
+    pub fn refused(&self, status: u16, code: &str) {
+        let body = &self.body;
+        assert_eq!((self.status.as_u16(), body["code"].as_str()), (status, Some(code)), "{body:#}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(body["status"], status, "{body:#}");
+        assert_eq!(body["type"], format!("/v1/errors/{code}"), "{body:#}");
+        for field in ["title", "detail", "instance"] {
+            assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} is missing: {body:#}");
+        }
+        assert_eq!(body["instance"].as_str().unwrap(), self.headers["x-request-id"]);
+    }
+
+    /// Names of the fields that are wrong.
+    pub fn fields(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        errors.iter().filter_map(|error| error["field"].as_str()).collect()
+    }
+}
+
+pub async fn send(request: RequestBuilder) -> Answer {
+    read(request.send().await.unwrap()).await
+}
+
+pub async fn read(response: Response) -> Answer {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+    Answer { status, headers, body }
+}
+
+pub async fn key(memory: &Memory, role: Role) -> String {
+    let secret = Secret::random().unwrap();
+    let record = memory.create_key(NewKey { role, name: "test".to_owned(), hash: secret.hash() }).await.unwrap();
+    secret.into_key(record.id)
+}
+
+async fn guest(memory: &Memory, name: &str) -> Guest {
+    let tenant = memory.create_tenant(name.to_owned()).await.unwrap().id;
+    Guest { tenant, key: key(memory, Role::Tenant(tenant)).await }
+}

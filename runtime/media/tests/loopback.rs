@@ -1,0 +1,341 @@
+//! The driver on loopback, against a far end made of plain sockets that listens to what it hears.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use callbox_audio::g711::Law;
+use callbox_audio::{Tone as Samples, goertzel_db};
+use callbox_media::{Assets, Config, Handle, Service, Voice};
+use callbox_model::*;
+use callbox_rtp::{EventPacket, HEADER_BYTES, Packet, Press, write_header};
+
+struct NoAssets;
+
+impl Assets for NoAssets {
+    fn find(&self, _: ApplicationId, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    fn read(&self, _: ApplicationId, name: &str) -> Result<Vec<u8>, String> {
+        Err(format!("no {name}"))
+    }
+}
+
+/// Says 880 Hz for each letter.
+struct Hum;
+
+impl Voice for Hum {
+    fn speak(&self, speech: &Speech) -> Result<Vec<i16>, MediaFault> {
+        Ok(Samples::new(880, None, 100 * speech.text.len() as u32).samples())
+    }
+}
+
+struct Driver {
+    handle: Handle,
+    service: Option<Service>,
+    events: Receiver<(LegKey, MediaEvent)>,
+    folder: tempfile::TempDir,
+}
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+impl Driver {
+    fn start(ports: (u16, u16)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            threads: 2,
+            ports,
+            recordings_dir: folder.path().to_owned(),
+            silence: Duration::from_secs(2),
+            ..Config::default()
+        };
+        let (told, events) = channel();
+        let told = Mutex::new(told);
+        let sink = Arc::new(move |leg, event| {
+            let _ = told.lock().unwrap().send((leg, event));
+        });
+        let (service, handle) = Service::start(config, Arc::new(NoAssets), Arc::new(Hum), sink).unwrap();
+        Self { handle, service: Some(service), events, folder }
+    }
+
+    fn until(&self, is_it: impl Fn(&MediaEvent) -> bool) -> MediaEvent {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (_, event) =
+                self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())).expect("no such event");
+            if is_it(&event) {
+                return event;
+            }
+        }
+    }
+
+    fn open(&self, leg: u64, remote: SocketAddr) -> SocketAddr {
+        self.handle.send(LegKey(leg), MediaCommand::Open(plan(remote)));
+        match self.until(|event| matches!(event, MediaEvent::Opened { .. } | MediaEvent::Failed(_))) {
+            MediaEvent::Opened { rtp } => rtp,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(service) = self.service.take() {
+            service.stop();
+        }
+    }
+}
+
+fn plan(remote: SocketAddr) -> MediaPlan {
+    MediaPlan {
+        local: HERE,
+        peer: HERE,
+        remote: Some(Remote {
+            rtp: remote,
+            rtcp: SocketAddr::new(remote.ip(), remote.port() + 1),
+            codec: Codec::Pcmu,
+            payload_type: 0,
+            accept: vec![(0, Codec::Pcmu), (8, Codec::Pcma)],
+            dtmf_payload_type: Some(101),
+            send: true,
+            receive: true,
+        }),
+    }
+}
+
+fn tone(hz: u16, length: u32) -> Sound {
+    Sound::Tone(Tone { first_hz: hz, second_hz: None, length })
+}
+
+struct FarEnd {
+    socket: UdpSocket,
+    sequence: u16,
+    timestamp: u32,
+}
+
+/// What was heard: samples in order of sequence, and each packet's header.
+#[derive(Default)]
+struct Heard {
+    samples: Vec<i16>,
+    headers: Vec<(u16, u32, bool)>,
+    at: Vec<Instant>,
+}
+
+impl FarEnd {
+    fn new() -> Self {
+        let socket = UdpSocket::bind((HERE, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        Self { socket, sequence: 7, timestamp: 1_000 }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    fn hear(&self, length: Duration) -> Heard {
+        let mut heard = Heard::default();
+        let end = Instant::now() + length;
+        let mut buffer = [0; 2_048];
+        while Instant::now() < end {
+            let Ok((count, _)) = self.socket.recv_from(&mut buffer) else { continue };
+            let packet = Packet::read(&buffer[..count]).unwrap();
+            assert_eq!(packet.payload.len(), 160);
+            heard.samples.extend(packet.payload.iter().map(|&byte| Law::Mu.decode(byte)));
+            heard.headers.push((packet.sequence, packet.timestamp, packet.marker));
+            heard.at.push(Instant::now());
+        }
+        heard
+    }
+
+    fn send(&mut self, to: SocketAddr, payload_type: u8, timestamp: u32, marker: bool, payload: &[u8]) {
+        let packet = Packet { payload_type, marker, sequence: self.sequence, timestamp, ssrc: 99, payload: &[] };
+        let mut head = [0; HEADER_BYTES];
+        write_header(&mut head, &packet);
+        self.socket.send_to(&[&head[..], payload].concat(), to).unwrap();
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    fn speak(&mut self, to: SocketAddr, hz: u16, length_ms: u32) {
+        for frame in Samples::new(hz, None, length_ms).samples().chunks(160) {
+            self.send(to, 0, self.timestamp, false, &Law::Mu.encode_all(frame));
+            self.timestamp += 160;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn press(&mut self, to: SocketAddr, digit: char) {
+        let mut press = Press::new(digit, 100).unwrap();
+        let timestamp = self.timestamp;
+        while let Some((event, is_first)) = press.next() {
+            self.send(to, 101, timestamp, is_first, &EventPacket::bytes(event));
+            self.timestamp += 160;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_play_is_replaced_without_a_break() {
+    let driver = Driver::start((40_000, 40_099));
+    let far = FarEnd::new();
+    driver.open(1, far.address());
+    let play = |step, sounds, repeat| MediaCommand::Play { step, sounds, repeat, gain_db: 0 };
+    driver.handle.send(LegKey(1), play(1, vec![tone(440, 1_000)], 0));
+    let first = far.hear(Duration::from_millis(900));
+    driver.handle.send(
+        LegKey(1),
+        play(2, vec![Sound::Speech(Speech { text: "hello".to_owned(), voice: None, language: None })], 1),
+    );
+    let second = far.hear(Duration::from_millis(900));
+    assert!(goertzel_db(&first.samples[1_600..], 440.0) > -16.0);
+    assert!(goertzel_db(&second.samples, 880.0) > -22.0);
+    let headers = [first.headers, second.headers].concat();
+    let spurts = headers.iter().filter(|(_, _, marker)| *marker).count();
+    assert!(spurts <= 2, "one spurt, or two when the first sound was late: {spurts}");
+    for pair in headers.windows(2) {
+        assert_eq!(pair[1].0, pair[0].0.wrapping_add(1), "the sequence has no hole");
+        let step = pair[1].1.wrapping_sub(pair[0].1);
+        assert!(step.is_multiple_of(160) && (step == 160 || pair[1].2), "timestamps go on: {step}");
+    }
+    let mut ends = HashMap::new();
+    for _ in 0..2 {
+        if let MediaEvent::Played { step, end, played } =
+            driver.until(|event| matches!(event, MediaEvent::Played { .. }))
+        {
+            ends.insert(step, (end, played));
+        }
+    }
+    assert_eq!(ends[&1].0, PlayEnd::Replaced);
+    assert_eq!(ends[&2], (PlayEnd::Finished, 500));
+}
+
+#[test]
+fn what_is_missing_is_told() {
+    let driver = Driver::start((40_100, 40_199));
+    driver.open(1, FarEnd::new().address());
+    let sounds = vec![Sound::Asset { application: ApplicationId::from_u128(1), name: "hold.wav".to_owned() }];
+    driver.handle.send(LegKey(1), MediaCommand::Play { step: 1, sounds, repeat: 0, gain_db: 0 });
+    let end = driver.until(|event| matches!(event, MediaEvent::Played { .. }));
+    assert_eq!(
+        end,
+        MediaEvent::Played { step: 1, played: 0, end: PlayEnd::Failed(MediaFault::NoAsset("hold.wav".to_owned())) }
+    );
+    driver.handle.send(LegKey(2), MediaCommand::Close);
+    assert!(matches!(driver.until(|event| matches!(event, MediaEvent::Closed { .. })), MediaEvent::Closed { .. }));
+}
+
+#[test]
+fn digits_and_silence_are_told() {
+    let driver = Driver::start((40_200, 40_299));
+    let mut far = FarEnd::new();
+    let rtp = driver.open(1, far.address());
+    far.speak(rtp, 300, 100);
+    far.press(rtp, '5');
+    far.press(rtp, '#');
+    for digit in ['5', '#'] {
+        assert_eq!(
+            driver.until(|event| matches!(event, MediaEvent::DigitBegan { .. })),
+            MediaEvent::DigitBegan { digit }
+        );
+        assert_eq!(
+            driver.until(|event| matches!(event, MediaEvent::DigitEnded { .. })),
+            MediaEvent::DigitEnded { digit, length: 100 }
+        );
+    }
+    assert_eq!(driver.until(|event| matches!(event, MediaEvent::Silent { .. })), MediaEvent::Silent { for_ms: 2_000 });
+}
+
+#[test]
+fn a_stranger_neither_hears_nor_moves_the_stream() {
+    let driver = Driver::start((40_300, 40_399));
+    let mut far = FarEnd::new();
+    let rtp = driver.open(1, far.address());
+    driver
+        .handle
+        .send(LegKey(1), MediaCommand::Play { step: 1, sounds: vec![tone(440, 1_000)], repeat: 0, gain_db: 0 });
+    far.speak(rtp, 300, 200);
+    let mut stranger = FarEnd::new();
+    for _ in 0..100 {
+        stranger.send(rtp, 0, 0, false, &[0; 160]);
+    }
+    let heard = far.hear(Duration::from_millis(400));
+    assert!(heard.headers.len() > 10, "the stream has moved");
+    assert!(stranger.hear(Duration::from_millis(400)).headers.is_empty(), "a stranger hears the call");
+}
+
+#[test]
+fn both_directions_are_recorded() {
+    let driver = Driver::start((40_400, 40_499));
+    let mut far = FarEnd::new();
+    let rtp = driver.open(1, far.address());
+    let recording = RecordingId::from_u128(5);
+    let plan = RecordPlan {
+        recording,
+        tenant: TenantId::from_u128(6),
+        tracks: Tracks::Separate,
+        max: None,
+        silence: None,
+        beep: false,
+    };
+    driver
+        .handle
+        .send(LegKey(1), MediaCommand::Play { step: 1, sounds: vec![tone(440, 1_000)], repeat: 0, gain_db: 0 });
+    driver.handle.send(LegKey(1), MediaCommand::Record { step: 2, plan });
+    far.speak(rtp, 700, 1_500);
+    driver.handle.send(LegKey(1), MediaCommand::Close);
+    let end = driver.until(|event| matches!(event, MediaEvent::Recorded { .. }));
+    let MediaEvent::Recorded { end: RecordEnd::Finished { length, bytes, by }, .. } = end else { panic!("{end:?}") };
+    assert!(length > 1_000 && bytes > 30_000 && by == "closed");
+    driver.until(|event| matches!(event, MediaEvent::Closed { .. }));
+    let file = driver.folder.path().join(format!("{}/{recording}.wav", TenantId::from_u128(6)));
+    let bytes = std::fs::read(file).unwrap();
+    let samples: Vec<i16> = bytes[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let track = |at: usize| samples.iter().skip(at).step_by(2).copied().skip(2_400).take(6_000).collect::<Vec<_>>();
+    let (left, right) = (track(0), track(1));
+    assert!(goertzel_db(&left, 700.0) > -17.0 && goertzel_db(&left, 440.0) < -40.0, "what the far end said");
+    assert!(goertzel_db(&right, 440.0) > -17.0 && goertzel_db(&right, 700.0) < -40.0, "what it heard");
+}
+
+#[test]
+fn digits_are_pressed_towards_the_far_end() {
+    let driver = Driver::start((40_500, 40_599));
+    let near = Driver::start((40_600, 40_699));
+    let there = driver.open(1, "127.0.0.1:9".parse().unwrap());
+    let here = near.open(2, there);
+    driver.handle.send(LegKey(1), MediaCommand::Update(plan(here)));
+    near.handle.send(LegKey(2), MediaCommand::SendDigits { digits: "19#".to_owned() });
+    for digit in "19#".chars() {
+        assert_eq!(
+            driver.until(|event| matches!(event, MediaEvent::DigitBegan { .. })),
+            MediaEvent::DigitBegan { digit }
+        );
+    }
+    near.until(|event| *event == MediaEvent::DigitsSent);
+}
+
+#[test]
+fn a_hundred_legs_play_at_once() {
+    let driver = Driver::start((41_000, 41_399));
+    let ends: Vec<_> = (0..100).map(|_| FarEnd::new()).collect();
+    for (leg, far) in ends.iter().enumerate() {
+        driver.open(leg as u64, far.address());
+        let sounds = vec![tone(440, 1_000)];
+        driver.handle.send(LegKey(leg as u64), MediaCommand::Play { step: 1, sounds, repeat: 0, gain_db: 0 });
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    for far in &ends {
+        let heard = far.hear(Duration::from_millis(40));
+        assert!(!heard.headers.is_empty());
+    }
+    assert_eq!(driver.handle.open_legs(), 100);
+    for leg in 0..100 {
+        driver.handle.send(LegKey(leg), MediaCommand::Close);
+    }
+    for _ in 0..100 {
+        driver.until(|event| matches!(event, MediaEvent::Closed { .. }));
+    }
+    assert_eq!(driver.handle.open_legs(), 0);
+}

@@ -1,0 +1,172 @@
+//! Each class of fault has a guest that causes it.
+
+mod node;
+
+use callbox_model::{FaultCode, Limits};
+use node::{
+    LOG, NEXT, Node, PARK, RANDOM, REALLOC, RING, component, componentize, guest, guest_with, small, with_world,
+};
+
+const MEMORY: &str = "(memory (export \"memory\") 1)";
+const LOOP: &str = "(loop $again (br $again))";
+
+#[test]
+fn every_class_of_fault_is_told_by_its_code() {
+    let node = Node::new(Limits { host_calls_burst: 50, host_calls_throttled_s: 1, step_wall_ms: 20_000, ..small() });
+    let looping_realloc =
+        "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (loop $again (br $again)) unreachable)";
+    let cases: Vec<(&str, FaultCode, String)> = vec![
+        ("unreachable", FaultCode::TrapUnreachable, guest("", "unreachable", "")),
+        ("out of bounds", FaultCode::TrapOutOfBounds, guest("", "(drop (i32.load (i32.const -8)))", "")),
+        (
+            "null function",
+            FaultCode::TrapIndirectCall,
+            guest("", "(call_indirect (type $none) (i32.const 0))", "(type $none (func)) (table 1 funcref)"),
+        ),
+        (
+            "wrong signature",
+            FaultCode::TrapIndirectCall,
+            guest(
+                "",
+                "(call_indirect (type $none) (i32.const 0))",
+                "(type $none (func)) (table 1 funcref) (func $other (param i32)) (elem (i32.const 0) $other)",
+            ),
+        ),
+        (
+            "division",
+            FaultCode::TrapArithmetic,
+            guest("", "(drop (i32.div_u (i32.const 1) (i32.load (i32.const 2048))))", ""),
+        ),
+        ("recursion", FaultCode::StackOverflow, guest("", "(drop (call $handle (i32.const 0)))", "")),
+        ("loop", FaultCode::OutOfCpu, guest("", LOOP, "")),
+        ("loop in realloc", FaultCode::OutOfCpu, guest_with(MEMORY, looping_realloc, "", "", "")),
+        (
+            "loop in post-return",
+            FaultCode::OutOfCpu,
+            guest("", "", &format!("(func (export \"cabi_post_handle\") (param i32) {LOOP})")),
+        ),
+        (
+            "memory bomb",
+            FaultCode::OutOfMemory,
+            guest(
+                "",
+                "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable",
+                "",
+            ),
+        ),
+        (
+            "table bomb",
+            FaultCode::OutOfTable,
+            guest(
+                "",
+                "(loop $more (br_if $more (i32.ne (table.grow (ref.null func) (i32.const 999)) (i32.const -1)))) unreachable",
+                "(table 1 funcref)",
+            ),
+        ),
+        (
+            "host call storm",
+            FaultCode::TooManyHostCalls,
+            guest(RANDOM, "(loop $again (drop (call $random)) (br $again))", ""),
+        ),
+        (
+            "huge value",
+            FaultCode::ValueTooLarge,
+            guest_with(
+                "(memory (export \"memory\") 64)",
+                REALLOC,
+                LOG,
+                "(call $log (i32.const 1) (i32.const 0) (i32.const 2097152))",
+                "",
+            ),
+        ),
+        (
+            "bad text",
+            FaultCode::BadValue,
+            guest(
+                LOG,
+                "(i32.store8 (i32.const 512) (i32.const 255)) (call $log (i32.const 1) (i32.const 512) (i32.const 1))",
+                "",
+            ),
+        ),
+        (
+            "text beyond memory",
+            FaultCode::BadValue,
+            guest(LOG, "(call $log (i32.const 1) (i32.const 512) (i32.const -1))", ""),
+        ),
+        ("bad case", FaultCode::BadValue, guest(LOG, "(call $log (i32.const 77) (i32.const 512) (i32.const 1))", "")),
+        ("answer of another kind", FaultCode::HostDependency, guest(NEXT, PARK, "")),
+    ];
+    for (number, (name, code, wat)) in cases.into_iter().enumerate() {
+        let module = node.module(number as u128 + 1, &wat);
+        let fault = node.fault(node.start(&module));
+        assert_eq!(fault.code, code, "{name}: {fault}");
+        assert_eq!(node.handle.live(), 0, "{name}");
+    }
+}
+
+#[test]
+fn a_leak_of_handles_ends_at_its_limit() {
+    let world = "package test:leak;
+        world leak { include callbox:voice/call-handler@0.1.0; import wasi:clocks/monotonic-clock@0.2.0; }
+        package wasi:clocks@0.2.0 { interface monotonic-clock {
+            use wasi:io/poll@0.2.0.{pollable};
+            subscribe-duration: func(when: u64) -> pollable; } }
+        package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }";
+    let imports = "(import \"wasi:clocks/monotonic-clock@0.2.0\" \"subscribe-duration\" (func $subscribe (param i64) (result i32)))";
+    let wat = guest(imports, "(loop $again (drop (call $subscribe (i64.const 1000000000000))) (br $again))", "");
+    let node = Node::new(small());
+    let module = node.install(1, &componentize(&with_world(&wat, world, "leak")));
+    assert_eq!(node.fault(node.start(&module)).code, FaultCode::TooManyHandles);
+    assert_eq!(node.handle.live(), 0);
+}
+
+#[test]
+fn what_a_handler_returns_is_told() {
+    use callbox_model::StepError;
+    use callbox_sandbox::GuestEnd;
+    let node = Node::new(small());
+    let fine = node.module(1, &guest(RING, "(call $ring (i32.const 0) (i32.const 1024))", ""));
+    let (end, usage) = node.end(node.start(&fine));
+    assert_eq!(end, GuestEnd::Ok);
+    assert_eq!(usage.host_calls.get("call.ring"), Some(&1));
+    assert!(usage.cpu_ns > 0 && usage.peak_memory_bytes == 65_536);
+    let body = "(i32.store8 (i32.const 64) (i32.const 1)) (i32.store8 (i32.const 68) (i32.const 7))";
+    let wrong = node.module(2, &guest("", body, ""));
+    assert_eq!(node.end(node.start(&wrong)).0, GuestEnd::Err(StepError::Timeout));
+}
+
+#[test]
+fn a_start_function_that_falls_or_loops_is_refused_at_upload() {
+    let node = Node::new(small());
+    for start in ["unreachable", LOOP] {
+        let wat = guest("", "", &format!("(func $begin {start}) (start $begin)"));
+        let refused = node.accept(component(&wat)).unwrap_err();
+        assert_eq!((refused.code, refused.status()), ("start-failed", 422), "{refused}");
+    }
+    assert_eq!(node.handle.live(), 0);
+}
+
+#[test]
+fn a_full_pool_and_a_full_share_are_told_apart_from_the_guest() {
+    use callbox_model::TenantId;
+    use std::sync::Arc;
+    let node = Node::new(Limits { instances: 4, tenant_instances_permille: 500, ..Limits::default() });
+    let module = node.module(1, &guest(NEXT, PARK, ""));
+    let start = |tenant| node.start_for(&module, TenantId::from_u128(tenant), Arc::clone(&node.limits));
+    let parked = |run| {
+        assert!(
+            matches!(node.next(), event if event.run == run && matches!(event.what, callbox_sandbox::What::Step { .. }))
+        )
+    };
+    for tenant in [1, 1, 2, 2] {
+        parked(start(tenant));
+        if node.handle.live() == 2 {
+            let fault = node.fault(start(1));
+            assert_eq!(fault.code, FaultCode::NoInstanceFree);
+            assert!(fault.message.contains("tenant"));
+        }
+    }
+    let fault = node.fault(start(3));
+    assert_eq!(fault.code, FaultCode::NoInstanceFree);
+    assert!(fault.message.contains("all 4 instances"));
+}
