@@ -82,7 +82,7 @@ pub struct ApiArgs {
     #[arg(long, env = "CALLBOX_KEY_FILE", conflicts_with = "key", value_name = "FILE")]
     key_file: Option<PathBuf>,
     /// With an operator's key: the tenant to act for, by name. It is made when it is not there
-    #[arg(long, default_value = "default", value_name = "NAME")]
+    #[arg(long, default_value = DEFAULT_TENANT, value_name = "NAME")]
     tenant: String,
 }
 
@@ -166,6 +166,11 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// For commands that talk to a node.
+fn blocking<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(args) => serve::run(args),
@@ -176,3 +181,5 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::CompileModule { args } => Ok(callbox_sandbox::compile::child_main(&args)),
     }
 }
+
+const DEFAULT_TENANT: &str = "default";

@@ -4,17 +4,19 @@
 //! carries that to the drivers. A lane waits for nothing else: no database, no module, no packet.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use callbox_call::{Call, Input, Output, Setup};
-use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent};
+use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent, Offered};
 use callbox_sandbox::SandboxEvent;
 
 use crate::admission::Place;
 use crate::clock::Clock;
+use crate::directory::Route;
 use crate::drive::Drive;
 
 pub enum Message {
@@ -33,7 +35,7 @@ pub enum Message {
 /// What admission decided, waiting for the leg's first event.
 pub struct Expected {
     pub call: CallId,
-    pub route: Arc<crate::directory::Route>,
+    pub route: Arc<Route>,
     pub place: Place,
 }
 
@@ -63,6 +65,7 @@ pub struct Lane {
 
 struct Slot {
     call: Call,
+    route: Arc<Route>,
     legs: Vec<LegKey>,
     deadline: Option<Instant>,
     /// Gives the tenant's place back when the call is over.
@@ -128,7 +131,7 @@ impl Lane {
         Some(at.since(self.clock.at()))
     }
 
-    fn hear(&mut self, message: Message) -> std::ops::ControlFlow<()> {
+    fn hear(&mut self, message: Message) -> ControlFlow<()> {
         match message {
             Message::Expect { leg, expected } => {
                 self.expected.insert(leg, expected);
@@ -156,18 +159,18 @@ impl Lane {
                 }
             }
             Message::All(input) => {
-                let mut calls: Vec<_> = self.deadlines.iter().map(|&(_, call)| call).collect();
+                let mut calls: Vec<_> = self.calls.keys().copied().collect();
                 calls.sort();
                 for call in calls {
                     self.tell(call, input());
                 }
             }
-            Message::Stop => return std::ops::ControlFlow::Break(()),
+            Message::Stop => return ControlFlow::Break(()),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
-    fn begin(&mut self, leg: LegKey, offered: Box<callbox_model::Offered>) {
+    fn begin(&mut self, leg: LegKey, offered: Box<Offered>) {
         let Some(expected) = self.expected.remove(&leg) else {
             self.stray.increment(1);
             return;
@@ -180,12 +183,12 @@ impl Lane {
             number: route.number.clone(),
             leg,
             offered,
-            ids: self.drive.ids(),
+            ids: self.drive.ids.clone(),
         };
         self.legs.insert(leg, id);
         let now = self.clock.now();
         let call = Call::new(now, setup, &mut self.outputs);
-        self.calls.insert(id, Slot { call, legs: vec![leg], deadline: None, _place: place });
+        self.calls.insert(id, Slot { call, route, legs: vec![leg], deadline: None, _place: place });
         self.settle(id);
     }
 
@@ -200,12 +203,11 @@ impl Lane {
 
     /// Carries out what the brain said, and notes its next deadline.
     fn settle(&mut self, id: CallId) {
+        let Some(slot) = self.calls.get_mut(&id) else { return };
         let mut over = false;
         for output in self.outputs.drain(..) {
-            over |= matches!(output, Output::Over);
-            self.drive.carry(id, output);
+            over |= !self.drive.carry(id, &slot.route, output);
         }
-        let Some(slot) = self.calls.get_mut(&id) else { return };
         if let Some(at) = slot.deadline.take() {
             self.deadlines.remove(&(at, id));
         }
@@ -224,10 +226,9 @@ impl Lane {
 
     fn wake_due(&mut self) {
         let now = self.clock.at();
-        while let Some(&(at, id)) = self.deadlines.first() {
-            if at > now {
-                return;
-            }
+        // Once each: a call that is due again at once comes after what has arrived meanwhile.
+        let due: Vec<_> = self.deadlines.iter().take_while(|(at, _)| *at <= now).map(|&(_, id)| id).collect();
+        for id in due {
             self.tell(id, Input::Tick);
         }
     }

@@ -1,1 +1,26 @@
-fn main() {}
+//! callbox: a programmable voice runtime. One binary: the node, and the commands that talk to it.
+//!
+//! Start at [`cli::run`]; a node is put together in [`node::Node::start`].
+
+#![deny(unsafe_code)]
+#![expect(unreachable_pub, reason = "a binary has no outside: `pub` says what leaves its module")]
+
+mod admission;
+mod backend;
+mod cli;
+mod clock;
+mod config;
+mod directory;
+mod drive;
+mod lane;
+mod metering;
+mod node;
+mod phone;
+mod routing;
+mod sealed;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

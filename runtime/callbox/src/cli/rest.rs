@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::ApiArgs;
 
@@ -46,15 +46,6 @@ impl Client {
         self.json(Method::POST, path, Some(body)).await
     }
 
-    /// None when there is no such thing.
-    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let response = self.send(self.request(Method::GET, path), path).await?;
-        if response.status() == reqwest::StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        Ok(Some(read(path, response).await?))
-    }
-
     pub async fn json<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&Value>) -> Result<T> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
@@ -63,10 +54,29 @@ impl Client {
         read(path, self.send(request, path).await?).await
     }
 
-    /// With further headers, `If-Match` for example.
-    pub async fn put(&self, path: &str, revision: u64, body: &Value) -> Result<Value> {
-        let request = self.request(Method::PUT, path).header("if-match", format!("\"{revision}\"")).json(body);
+    /// With a revision: only if it is still that one.
+    pub async fn put(&self, path: &str, revision: Option<u64>, body: &Value) -> Result<Value> {
+        let mut request = self.request(Method::PUT, path).json(body);
+        if let Some(revision) = revision {
+            request = request.header("if-match", format!("\"{revision}\""));
+        }
         read(path, self.send(request, path).await?).await
+    }
+
+    /// The id of a tenant by its name, made when it is not there. None for a tenant's own key, which
+    /// needs to name nobody.
+    pub async fn tenant(&self, name: &str) -> Result<Option<String>> {
+        let path = with("/v1/tenants", None, &[("name", name)])?;
+        let response = self.send(self.request(Method::GET, &path), &path).await?;
+        if response.status() == reqwest::StatusCode::FORBIDDEN {
+            return Ok(None);
+        }
+        let found: Value = read(&path, response).await?;
+        if let Some(tenant) = found["items"].get(0) {
+            return text(tenant, "id").map(Some);
+        }
+        let made: Value = self.post("/v1/tenants", &json!({ "name": name })).await?;
+        text(&made, "id").map(Some)
     }
 
     pub async fn upload<T: DeserializeOwned>(&self, path: &str, content_type: &str, bytes: Vec<u8>) -> Result<T> {
@@ -92,6 +102,22 @@ impl Client {
             .await
             .with_context(|| format!("cannot reach the API at {}{path}: is `callbox serve` running?", self.base))
     }
+}
+
+/// A path with its query, and the tenant that an operator acts for.
+pub fn with(path: &str, tenant: Option<&str>, query: &[(&str, &str)]) -> Result<String> {
+    let pairs = tenant.map(|tenant| ("tenant", tenant)).into_iter().chain(query.iter().copied());
+    // Only the path and the query are used.
+    let url = reqwest::Url::parse_with_params(&format!("http://node{path}"), pairs)?;
+    Ok(match url.query() {
+        Some(query) if !query.is_empty() => format!("{}?{query}", url.path()),
+        _ => url.path().to_owned(),
+    })
+}
+
+pub fn text(value: &Value, name: &str) -> Result<String> {
+    let text = value[name].as_str();
+    Ok(text.with_context(|| format!("the API's answer has no `{name}`"))?.to_owned())
 }
 
 pub fn read_key(path: &Path) -> Result<String> {

@@ -1,0 +1,266 @@
+//! Which call belongs to which application: a picture of the store's directory, made for lookups.
+//!
+//! A picture is never changed: a new one takes its place, and calls that began go on with what
+//! they began with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use callbox_call::{ApplicationPlan, HandlerPlan};
+use callbox_model::{
+    Application, ApplicationId, Fault, FaultCode, Handler, Limits, Module, ModuleId, ModuleState, TenantId,
+    TenantState,
+};
+use callbox_sip::{Host, Uri};
+use callbox_store as store;
+
+/// Everything that a call needs to begin.
+#[derive(Debug)]
+pub struct Route {
+    pub tenant: TenantId,
+    /// False while the tenant is suspended.
+    pub is_open: bool,
+    /// The number (address pattern) that led here.
+    pub number: String,
+    pub plan: Arc<ApplicationPlan>,
+    pub settings: Arc<Settings>,
+}
+
+/// What an application's modules read and are.
+#[derive(Debug, Default)]
+pub struct Settings {
+    pub config: Arc<BTreeMap<String, String>>,
+    pub secrets: Arc<BTreeMap<String, String>>,
+    /// Of the chain's modules.
+    pub digests: BTreeMap<ModuleId, String>,
+}
+
+/// The values of secrets, by application.
+pub type Secrets = HashMap<ApplicationId, BTreeMap<String, String>>;
+
+#[derive(Debug, Default)]
+pub struct Directory {
+    pub revision: u64,
+    routes: HashMap<String, Arc<Route>>,
+    applications: HashMap<ApplicationId, Arc<ApplicationPlan>>,
+}
+
+impl Directory {
+    pub fn new(kept: &store::Directory, secrets: &mut Secrets, limits: &Arc<Limits>) -> Self {
+        let modules = Modules::new(&kept.modules);
+        let plans: HashMap<_, _> = kept
+            .applications
+            .iter()
+            .map(|application| {
+                let plan = Arc::new(plan(application, &modules, limits));
+                let settings = Settings {
+                    config: Arc::new(application.spec.config.clone()),
+                    secrets: Arc::new(secrets.remove(&application.id).unwrap_or_default()),
+                    digests: modules.digests(&plan),
+                };
+                (application.id, (plan, Arc::new(settings)))
+            })
+            .collect();
+        let open: HashMap<_, _> =
+            kept.tenants.iter().map(|tenant| (tenant.id, tenant.state == TenantState::Active)).collect();
+        let routes = kept
+            .numbers
+            .iter()
+            .filter_map(|number| {
+                let (plan, settings) = plans.get(&number.application?)?;
+                let route = Route {
+                    tenant: number.tenant,
+                    is_open: open.get(&number.tenant).copied().unwrap_or(false),
+                    number: number.address.clone(),
+                    plan: plan.clone(),
+                    settings: settings.clone(),
+                };
+                Some((normal(&number.address), Arc::new(route)))
+            })
+            .collect();
+        let applications = plans.into_iter().map(|(id, (plan, _))| (id, plan)).collect();
+        Self { revision: kept.revision, routes, applications }
+    }
+
+    /// By the Request-URI: the whole address, then the user part, then the domain.
+    pub fn find(&self, target: &str) -> Option<&Arc<Route>> {
+        let uri = Uri::read(target.as_bytes()).ok()?;
+        let user = uri.plain_user();
+        let domain = uri.host.as_ref().map(host_text);
+        let whole = user.as_ref().zip(domain.as_ref()).map(|(user, domain)| format!("{user}@{domain}"));
+        let pattern = domain.as_ref().map(|domain| format!("*@{domain}"));
+        [whole, user, pattern].into_iter().flatten().find_map(|address| self.routes.get(&address))
+    }
+
+    /// Applications there are; for the metrics.
+    pub fn applications(&self) -> usize {
+        self.applications.len()
+    }
+}
+
+/// Hosts are compared without regard to case (RFC 3261, 19.1.4), users with.
+fn normal(address: &str) -> String {
+    match address.split_once('@') {
+        None => address.to_owned(),
+        Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
+    }
+}
+
+fn host_text(host: &Host) -> String {
+    match host {
+        Host::Name(name) => name.to_ascii_lowercase(),
+        Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
+        Host::Address(address) => address.to_string(),
+    }
+}
+
+struct Modules<'m> {
+    by_name: HashMap<(TenantId, &'m str), Vec<&'m Module>>,
+    by_id: HashMap<ModuleId, &'m Module>,
+}
+
+impl<'m> Modules<'m> {
+    fn new(modules: &'m [Module]) -> Self {
+        let mut by_name: HashMap<_, Vec<_>> = HashMap::new();
+        for module in modules {
+            by_name.entry((module.tenant, module.name.as_str())).or_default().push(module);
+        }
+        Self { by_name, by_id: modules.iter().map(|module| (module.id, module)).collect() }
+    }
+
+    fn find(&self, tenant: TenantId, handler: &Handler) -> Option<&'m Module> {
+        let versions = self.by_name.get(&(tenant, handler.module.as_str()))?;
+        match handler.version {
+            Some(wanted) => versions.iter().find(|module| module.version == wanted).copied(),
+            // The newest that may run: a newer one that was switched off does not take calls with it.
+            None => {
+                let newest = versions.iter().max_by_key(|module| module.version).copied();
+                let ready = versions.iter().filter(|module| module.state == ModuleState::Ready);
+                ready.max_by_key(|module| module.version).copied().or(newest)
+            }
+        }
+    }
+
+    fn digests(&self, plan: &ApplicationPlan) -> BTreeMap<ModuleId, String> {
+        plan.handlers
+            .iter()
+            .filter_map(|handler| handler.module)
+            .filter_map(|id| Some((id, self.by_id.get(&id)?.digest.clone())))
+            .collect()
+    }
+}
+
+fn plan(application: &Application, modules: &Modules<'_>, limits: &Arc<Limits>) -> ApplicationPlan {
+    let spec = &application.spec;
+    ApplicationPlan {
+        id: application.id,
+        name: application.name.clone(),
+        handlers: spec.handlers.iter().map(|handler| link(application.tenant, handler, modules)).collect(),
+        headers: spec.headers.iter().map(|header| header.to_ascii_lowercase()).collect(),
+        voice: spec.voice.clone(),
+        language: spec.language.clone(),
+        apology: spec.apology.clone(),
+        last_resort_status: spec.last_resort_status.unwrap_or(LAST_RESORT_STATUS),
+        limits: limits.clone(),
+    }
+}
+
+fn link(tenant: TenantId, handler: &Handler, modules: &Modules<'_>) -> HandlerPlan {
+    let name = handler.module.clone();
+    let Some(module) = modules.find(tenant, handler) else {
+        let which = handler.version.map_or_else(String::new, |version| format!(" version {version}"));
+        let why = format!("the tenant has no module `{name}`{which}");
+        let unusable = Some(Fault::new(FaultCode::ModuleMissing, why));
+        return HandlerPlan { module: None, name, version: handler.version.unwrap_or(0), unusable };
+    };
+    let why = |code, what| Some(Fault::new(code, format!("module `{name}` version {} {what}", module.version)));
+    let unusable = match module.state {
+        ModuleState::Ready => None,
+        ModuleState::Disabled => why(FaultCode::ModuleDisabled, "is switched off"),
+        ModuleState::Quarantined => why(FaultCode::ModuleQuarantined, "is in quarantine"),
+    };
+    HandlerPlan { module: Some(module.id), name, version: module.version, unusable }
+}
+
+/// Temporarily unavailable: the caller may try again.
+const LAST_RESORT_STATUS: u16 = 480;
+
+#[cfg(test)]
+mod tests {
+    use callbox_model::{ApplicationSpec, Number, NumberId, Tenant, Wall, World};
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId::from_u128(1);
+
+    fn module(version: u32, state: ModuleState) -> Module {
+        Module {
+            id: ModuleId::from_u128(version.into()),
+            tenant: TENANT,
+            name: "menu".into(),
+            version,
+            digest: format!("sha256:{version}"),
+            world: World::CallHandler,
+            state,
+            bytes: 1,
+            imports: Vec::new(),
+            initial_memory_bytes: 0,
+            created: Wall(0),
+        }
+    }
+
+    fn directory(modules: Vec<Module>, handler: Handler, addresses: &[&str]) -> Directory {
+        let application = Application {
+            id: ApplicationId::from_u128(1),
+            tenant: TENANT,
+            name: "app".into(),
+            spec: ApplicationSpec { handlers: vec![handler], ..ApplicationSpec::default() },
+            secrets: Vec::new(),
+            revision: 1,
+            created: Wall(0),
+        };
+        let number = |(place, address): (usize, &&str)| Number {
+            id: NumberId::from_u128(place as u128),
+            tenant: TENANT,
+            address: (*address).to_owned(),
+            application: Some(application.id),
+            created: Wall(0),
+        };
+        let kept = store::Directory {
+            revision: 1,
+            tenants: vec![Tenant { id: TENANT, name: "t".into(), state: TenantState::Active, created: Wall(0) }],
+            modules,
+            numbers: addresses.iter().enumerate().map(number).collect(),
+            applications: vec![application],
+        };
+        Directory::new(&kept, &mut Secrets::new(), &Arc::default())
+    }
+
+    fn newest() -> Handler {
+        Handler { module: "menu".into(), version: None }
+    }
+
+    #[test]
+    fn the_closest_address_wins() {
+        let modules = vec![module(1, ModuleState::Ready)];
+        let directory = directory(modules, newest(), &["100", "100@Example.org", "*@example.org", "+49301"]);
+        let number = |target: &str| directory.find(target).map(|route| route.number.clone());
+        assert_eq!(number("sip:100@EXAMPLE.org:5060").as_deref(), Some("100@Example.org"));
+        assert_eq!(number("sip:100@192.0.2.1;transport=tcp").as_deref(), Some("100"));
+        assert_eq!(number("sip:anna@example.org").as_deref(), Some("*@example.org"));
+        assert_eq!(number("tel:+49301").as_deref(), Some("+49301"));
+        assert_eq!(number("sip:101@192.0.2.1"), None);
+        assert_eq!(number("not a uri"), None);
+    }
+
+    #[test]
+    fn the_newest_ready_version_runs_and_what_cannot_says_why() {
+        let all = || vec![module(1, ModuleState::Ready), module(2, ModuleState::Ready), module(3, ModuleState::Disabled)];
+        let first = |directory: Directory| directory.find("sip:1@h").unwrap().plan.handlers[0].clone();
+        assert_eq!(first(directory(all(), newest(), &["1"])).version, 2);
+        let disabled = first(directory(all(), Handler { module: "menu".into(), version: Some(3) }, &["1"]));
+        assert_eq!(disabled.unusable.unwrap().code, FaultCode::ModuleDisabled);
+        let missing = first(directory(all(), Handler { module: "gone".into(), version: None }, &["1"]));
+        assert_eq!(missing.unusable.unwrap().code, FaultCode::ModuleMissing);
+    }
+}

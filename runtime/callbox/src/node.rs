@@ -1,0 +1,316 @@
+//! The node: introduces the drivers to each other, and to the calls.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use callbox_call::Input;
+use callbox_model::{IdSource, KeyId};
+use callbox_store::{ApiKey, Page, Sqlite, Store, Writer, WriterHandle};
+use tracing::{info, warn};
+
+use crate::admission::{Admission, Lanes};
+use crate::backend::{Backend, Parts};
+use crate::clock::{Clock, wall};
+use crate::config::{Config, Synchronous};
+use crate::drive::{Assets, Drive, Lent};
+use crate::lane::{self, Lane, Message};
+use crate::metering;
+use crate::routing::Routing;
+use crate::sealed::SealingKey;
+
+pub struct Node {
+    pub started: Started,
+    drain: Duration,
+    lanes: Arc<Lanes>,
+    threads: Vec<JoinHandle<()>>,
+    admission: Arc<Admission>,
+    signal: callbox_signal::Service,
+    media: callbox_media::Service,
+    writer: WriterHandle,
+    api: callbox_api::Handle,
+}
+
+/// What to tell the operator.
+pub struct Started {
+    /// Shown once, at the first start.
+    pub first_key: Option<String>,
+    pub sip: Vec<(&'static str, std::net::SocketAddr)>,
+    pub api: std::net::SocketAddr,
+    pub health: std::net::SocketAddr,
+    pub voices: Vec<&'static str>,
+    pub instances: u32,
+    pub warnings: Vec<String>,
+    pub data_dir: PathBuf,
+}
+
+impl Node {
+    /// Must be called on a tokio runtime, which everything but packets, calls and guests runs on.
+    pub async fn start(config: Config) -> Result<Self> {
+        let clock = Clock::start();
+        let folder = config.node.data_dir.clone();
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let limits = Arc::new(config.limits.clone());
+        let metrics = metering::install()?;
+
+        let store = open_store(&config).await?;
+        let lost = store.close_lost(wall()).await.context("cannot close what the last process left open")?;
+        if lost.calls > 0 {
+            warn!(calls = lost.calls, runs = lost.runs, "the last process died with calls; they are closed now");
+        }
+        let writer_config =
+            callbox_store::writer::Config { queue: config.store.queue, ..callbox_store::writer::Config::default() };
+        let writer = Writer::start(store.clone(), writer_config, wall);
+        let seed = getrandom::u64().context("the operating system gave no random bytes")?;
+        let epoch = (wall().as_micros() / 1_000_000) as u16;
+        let ids = Arc::new(IdSource::new(config.node.ordinal, epoch, seed));
+        let sealing = Arc::new(SealingKey::load_or_make(&folder.join("secrets.key"))?);
+        let first_key = first_key(&store, &ids).await?;
+        let routing = Routing::start(store.clone(), sealing.clone(), limits.clone())
+            .await
+            .context("cannot read the directory of numbers")?;
+
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let or_cores = |count: usize| if count == 0 { cores } else { count };
+        let queues: Vec<_> = (0..or_cores(config.node.lanes)).map(|_| lane::queue(config.node.lane_queue)).collect();
+        let lanes = Arc::new(Lanes::new(queues.iter().map(|(inbox, _)| inbox.clone()).collect()));
+
+        let recordings = folder.join("recordings");
+        let media_config = callbox_media::Config {
+            threads: or_cores(config.media.threads),
+            ports: (config.media.port_low, config.media.port_high),
+            quarantine: Duration::from_secs(config.media.port_quarantine_s.into()),
+            silence: Duration::from_secs(config.media.silence_s.into()),
+            recordings_dir: recordings.clone(),
+            ..callbox_media::Config::default()
+        };
+        let voice = callbox_media::Engines::find(
+            config.voice.flite.clone(),
+            config.voice.espeak_ng.clone(),
+            media_config.speak_within,
+        );
+        let voices = voice.names();
+        let assets = Arc::new(Assets::new(store.clone(), tokio::runtime::Handle::current()));
+        let to = lanes.clone();
+        let media_events: callbox_media::Events = Arc::new(move |leg, event| {
+            if let Some(inbox) = to.of_leg(leg) {
+                inbox.send(Message::Media(leg, event));
+            }
+        });
+        let (media, media_handle) =
+            callbox_media::Service::start(media_config, assets, Arc::new(voice), media_events)?;
+
+        let mut sandbox_config = callbox_sandbox::Config::new(folder.join("compiled"));
+        sandbox_config.threads = or_cores(config.sandbox.threads);
+        let lent = Arc::new(Lent::new(store.clone(), limits.clone(), clock));
+        let to = lanes.clone();
+        let stray = metrics::counter!("sandbox_stray_events_total");
+        let tell = Arc::new(move |event: callbox_sandbox::SandboxEvent| match to.of_call(event.call) {
+            Some(inbox) => inbox.send(Message::Sandbox(event)),
+            None => stray.increment(1),
+        });
+        let (sandbox, report) =
+            callbox_sandbox::Service::start(sandbox_config, (*limits).clone(), lent, tell)?;
+
+        let load = writer.clone();
+        let admission = Arc::new(Admission::new(
+            config.sip.allow.clone(),
+            routing.current(),
+            lanes.clone(),
+            ids.clone(),
+            Box::new(move || load.load()),
+        ));
+        let to = lanes.clone();
+        let leg_events: callbox_signal::Events = Arc::new(move |leg, event| {
+            if let Some(inbox) = to.of_leg(leg) {
+                inbox.send(Message::Leg(leg, event));
+            }
+        });
+        let listen = |transport| move |&address: &_| callbox_signal::Listen { transport, address };
+        let signal_config = callbox_signal::Config {
+            listen: config
+                .sip
+                .udp
+                .iter()
+                .map(listen(callbox_signal::Transport::Udp))
+                .chain(config.sip.tcp.iter().map(listen(callbox_signal::Transport::Tcp)))
+                .collect(),
+            advertised: config.sip.advertised,
+            requests_per_s_per_source: config.sip.requests_per_s_per_source,
+            ..callbox_signal::Config::default()
+        };
+        let (signal, signal_handle) =
+            callbox_signal::Service::start(signal_config, admission.clone(), leg_events)?;
+
+        let drive = Drive {
+            signal: signal_handle.clone(),
+            media: media_handle.clone(),
+            sandbox: sandbox.clone(),
+            writer: writer.clone(),
+            lanes: lanes.clone(),
+            ids: ids.clone(),
+        };
+        let threads = queues
+            .into_iter()
+            .enumerate()
+            .map(|(number, (inbox, receiver))| {
+                let lane = Lane::new(clock, &inbox, receiver, drive.clone());
+                std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.run())
+            })
+            .collect::<std::io::Result<Vec<_>>>()
+            .context("cannot start a lane's thread")?;
+
+        let api_config = callbox_api::Config {
+            listen: config.api.listen,
+            health_listen: config.api.health_listen,
+            max_connections: config.api.max_connections,
+            requests_per_s_per_key: config.api.requests_per_s_per_key,
+            limits: config.limits.clone(),
+            ..callbox_api::Config::default()
+        };
+        let parts = Parts {
+            store: store.clone(),
+            writer: writer.clone(),
+            sandbox: sandbox.clone(),
+            media: media_handle,
+            signal: signal_handle.clone(),
+            lanes: lanes.clone(),
+            admission: admission.clone(),
+            routing: routing.clone(),
+            sealing,
+            limits,
+            ids,
+            clock,
+            recordings,
+            api: config.api.listen,
+        };
+        let backend = Arc::new(Backend::new(parts).await.context("cannot read the API keys")?);
+        let gauges = backend.clone();
+        let render = Arc::new(move || {
+            gauges.gauge();
+            metrics.render()
+        });
+        let api = callbox_api::Service::start(api_config, backend, render).await?;
+        tokio::spawn(housekeeping(store));
+
+        let mut warnings = report.warnings;
+        if voices.is_empty() {
+            warnings.push("nothing can speak here: `say` will fail until flite or espeak-ng is installed".to_owned());
+        }
+        if media_priority_is_low(&drive) {
+            warnings.push(
+                "the kernel gives media threads no priority: grant CAP_SYS_NICE or LimitRTPRIO= to keep sound even \
+                 under load"
+                    .to_owned(),
+            );
+        }
+        let started = Started {
+            first_key,
+            sip: signal_handle.listening().iter().map(|(transport, address)| (transport.name(), *address)).collect(),
+            api: api.local_addr(),
+            health: api.health_addr(),
+            voices,
+            instances: report.instances,
+            warnings,
+            data_dir: folder,
+        };
+        let drain = Duration::from_secs(config.node.drain_s.into());
+        Ok(Self { started, drain, lanes, threads, admission, signal, media, writer, api })
+    }
+
+    pub fn calls(&self) -> usize {
+        self.lanes.calls()
+    }
+
+    /// Takes no more calls, waits for those that are there, hangs up the rest, and writes it all
+    /// down. `hurry` ends the waiting.
+    pub async fn stop(self, hurry: impl Future<Output = ()>) {
+        self.admission.close();
+        let calls = self.calls();
+        if calls > 0 {
+            info!(calls, wait_s = self.drain.as_secs(), "waiting for calls to end");
+            tokio::select! {
+                () = self.until_empty(self.drain) => {}
+                () = hurry => {}
+            }
+        }
+        for inbox in self.lanes.all() {
+            inbox.send(Message::All(|| Input::HangUp { by: "the node stops".to_owned() }));
+        }
+        self.until_empty(HANG_UP_WITHIN).await;
+        if self.calls() > 0 {
+            warn!(calls = self.calls(), "calls did not end; the next start closes them");
+        }
+        for inbox in self.lanes.all() {
+            inbox.send(Message::Stop);
+        }
+        let _ = tokio::task::spawn_blocking(move || {
+            for thread in self.threads {
+                let _ = thread.join();
+            }
+            self.signal.stop();
+            self.media.stop();
+        })
+        .await;
+        if let Err(error) = self.writer.flush(FLUSH_WITHIN).await {
+            warn!(%error, "not all is written down");
+        }
+        self.api.shutdown().await;
+        info!("stopped");
+    }
+
+    async fn until_empty(&self, within: Duration) {
+        let empty = async {
+            while self.calls() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(within, empty).await;
+    }
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
+    let file = config.node.data_dir.join("callbox.db");
+    let mut settings = callbox_store::sqlite::Config::new(&file);
+    settings.synchronous = match config.store.synchronous {
+        Synchronous::Normal => callbox_store::sqlite::Synchronous::Normal,
+        Synchronous::Full => callbox_store::sqlite::Synchronous::Full,
+    };
+    let store = Sqlite::open(settings).await.with_context(|| format!("cannot open the database {}", file.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// At the first start there is nobody yet who could make a key.
+async fn first_key(store: &Arc<dyn Store>, ids: &IdSource) -> Result<Option<String>> {
+    let kept = store.keys(callbox_store::Role::Operator, Page::first(1)).await.context("cannot read the API keys")?;
+    if !kept.is_empty() {
+        return Ok(None);
+    }
+    let secret = callbox_api::key::Secret::random()?;
+    let created = wall();
+    let id = KeyId::new(ids, created);
+    let (hash, name) = (secret.hash(), "first".to_owned());
+    let key = ApiKey { id, role: callbox_store::Role::Operator, hash, name, created, revoked: None };
+    store.create_key(&key).await.context("cannot keep the first API key")?;
+    Ok(Some(secret.into_key(id)))
+}
+
+/// What is done now and then, for as long as the node runs.
+async fn housekeeping(store: Arc<dyn Store>) {
+    loop {
+        tokio::time::sleep(HOUSEKEEPING_EVERY).await;
+        if let Err(error) = store.kv_purge(wall()).await {
+            warn!(%error, "keys that ran out are still there");
+        }
+    }
+}
+
+fn media_priority_is_low(drive: &Drive) -> bool {
+    drive.media.priority() == "normal"
+}
+
+const HANG_UP_WITHIN: Duration = Duration::from_secs(10);
+const FLUSH_WITHIN: Duration = Duration::from_secs(30);
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);
