@@ -67,7 +67,10 @@ pub mod prelude {
 /// What [`handler`] makes the module's `handle` of.
 #[doc(hidden)]
 pub fn run(info: CallInfo, handler: fn(Call) -> Result<()>) -> Result<()> {
-    std::panic::set_hook(Box::new(|panic| log::error(panic.to_string())));
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|place| format!(" at {place}")).unwrap_or_default();
+        log::error(format!("panicked{place}: {}", panic.payload_as_str().unwrap_or("no words")));
+    }));
     handler(Call::new(info))
 }
 
