@@ -78,3 +78,8 @@ pub fn run(info: CallInfo, handler: fn(Call) -> Result<()>) -> Result<()> {
 fn milliseconds(length: std::time::Duration) -> u32 {
     u32::try_from(length.as_millis()).unwrap_or(u32::MAX)
 }
+
+/// What the manual shows is compiled too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
