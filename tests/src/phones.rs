@@ -12,6 +12,17 @@ use tokio::process::{Child, Command};
 
 use crate::server::fixture;
 
+/// callbox's own phone, as a user starts it: whether it was answered, what it printed, what it heard.
+pub async fn callbox(uri: &str, heard: &Path, with: &[&str]) -> Result<(bool, String)> {
+    let mut command = Command::new(crate::server::binary());
+    command.args(["call", uri, "--record"]).arg(heard).args(with).stdin(Stdio::null()).kill_on_drop(true);
+    let ended = tokio::time::timeout(Duration::from_secs(120), command.output())
+        .await
+        .context("callbox call did not come to its end")??;
+    let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    Ok((ended.status.success(), said))
+}
+
 /// One run of a SIPp scenario of `tests/fixtures/sipp`.
 pub struct Sipp<'a> {
     pub scenario: &'a str,

@@ -1,8 +1,8 @@
 //! A tenant with modules, applications and numbers, made over the API as an operator would.
 
 use anyhow::{Context, Result, bail};
-use reqwest::Method;
-use serde_json::{Value, json};
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value, json};
 
 use crate::rest::Rest;
 use crate::server::{Server, guest};
@@ -26,18 +26,16 @@ impl Tenant {
 
     /// Uploads a guest of `tests/.cache/guests`.
     pub async fn upload(&self, module: &str) -> Result<Value> {
-        let path = guest(module);
-        let bytes = std::fs::read(&path).with_context(|| format!("{}: run tests/build-guests", path.display()))?;
-        self.upload_bytes(module, bytes).await
-    }
-
-    pub async fn upload_bytes(&self, name: &str, bytes: Vec<u8>) -> Result<Value> {
-        let path = format!("/v1/modules?name={name}");
-        let (status, answer) = self.rest.send(Method::POST, &path, "application/wasm", bytes).await?;
+        let bytes = guest_bytes(module)?;
+        let (status, answer) = self.try_upload(module, bytes).await?;
         if !status.is_success() {
-            bail!("uploading {name}: {status} {answer}");
+            bail!("uploading {module}: {status} {answer}");
         }
         Ok(answer)
+    }
+
+    pub async fn try_upload(&self, name: &str, bytes: Vec<u8>) -> Result<(StatusCode, Value)> {
+        self.rest.send(Method::POST, &format!("/v1/modules?name={name}"), "application/wasm", bytes).await
     }
 
     /// An application with these handlers, on a number of its own.
@@ -46,9 +44,25 @@ impl Tenant {
         let body = json!({ "name": format!("app-{number}"), "handlers": handlers, "config": config });
         let application = self.rest.post("/v1/applications", body).await?;
         let id = text(&application, "id")?;
-        let body = json!({ "tenant": self.id, "address": number, "application": id });
-        self.operator.post("/v1/numbers", body).await?;
+        let body = json!({ "address": number, "application": id });
+        self.operator.post(&format!("/v1/numbers?tenant={}", self.id), body).await?;
         Ok(id)
+    }
+
+    /// The guest of many behaviours; each fallback has the next of `behaviours`.
+    pub async fn behaviours(&self, number: &str, behaviours: &[&str]) -> Result<String> {
+        if items(&self.rest.get("/v1/modules?name=behaviours").await?).is_empty() {
+            self.upload("behaviours").await?;
+        }
+        let config: Map<_, _> = behaviours
+            .iter()
+            .enumerate()
+            .map(|(place, behaviour)| match place {
+                0 => ("behaviour".to_owned(), json!(behaviour)),
+                _ => (format!("behaviour-{place}"), json!(behaviour)),
+            })
+            .collect();
+        self.application(number, &vec!["behaviours"; behaviours.len()], config.into()).await
     }
 
     /// The newest calls first; waits until there are `count` that have ended.
@@ -69,9 +83,45 @@ impl Tenant {
         Ok(items(&self.rest.get(&format!("/v1/calls/{call}/timeline")).await?).to_vec())
     }
 
+    /// The one call there was, after its end: itself, its events, its Runs.
+    pub async fn only_call(&self) -> Result<(Value, Vec<Value>, Vec<Value>)> {
+        let mut calls = self.ended_calls(1).await?;
+        let call = calls.swap_remove(0);
+        let id = text(&call, "id")?;
+        // The last of its rows may be some milliseconds behind its end.
+        for _ in 0..100 {
+            if self.runs(&id).await?.iter().all(|run| !run["end"].is_null()) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        Ok((call, self.timeline(&id).await?, self.runs(&id).await?))
+    }
+
     pub async fn runs(&self, call: &str) -> Result<Vec<Value>> {
         Ok(items(&self.rest.get(&format!("/v1/calls/{call}/runs")).await?).to_vec())
     }
+}
+
+/// The `type` of each event.
+pub fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["type"].as_str()).collect()
+}
+
+/// The codes of the faults among events.
+pub fn faults(events: &[Value]) -> Vec<&str> {
+    events.iter().filter_map(|event| event["data"]["fault"]["code"].as_str()).collect()
+}
+
+/// What modules wrote to their logs.
+pub fn lines(events: &[Value]) -> Vec<&str> {
+    let logs = events.iter().filter(|event| event["type"] == "module.log");
+    logs.filter_map(|event| event["data"]["message"].as_str()).collect()
+}
+
+pub fn guest_bytes(name: &str) -> Result<Vec<u8>> {
+    let path = guest(name);
+    std::fs::read(&path).with_context(|| format!("{}: run tests/build-guests --all", path.display()))
 }
 
 pub fn items(list: &Value) -> &[Value] {

@@ -93,16 +93,17 @@ pub struct PushArgs {
     /// Name of the module. Default: the file's
     #[arg(long)]
     name: Option<String>,
-    /// Also make (or change) an application of this name that it is the primary handler of
+    /// Also make (or change) the application of this name, with the module as its primary handler.
+    /// Implied, with the module's name, by --fallback, --set and --number
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
     /// Modules that take the call over, in order, when the one before falls
-    #[arg(long, value_name = "MODULE", requires = "application")]
+    #[arg(long, value_name = "MODULE")]
     fallback: Vec<String>,
     /// Settings of the application
-    #[arg(long, value_name = "NAME=VALUE", requires = "application")]
+    #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// Bind this number to the application. Implies --application with the module's name
+    /// Bind this number to the application
     #[arg(long, value_name = "ADDRESS")]
     number: Option<String>,
     #[command(flatten)]

@@ -35,8 +35,6 @@ pub struct Node {
 
 /// What to tell the operator.
 pub struct Started {
-    /// Shown once, at the first start.
-    pub first_key: Option<String>,
     pub sip: Vec<(&'static str, std::net::SocketAddr)>,
     pub api: std::net::SocketAddr,
     pub health: std::net::SocketAddr,
@@ -48,7 +46,8 @@ pub struct Started {
 
 impl Node {
     /// Must be called on a tokio runtime, which everything but packets, calls and guests runs on.
-    pub async fn start(config: Config) -> Result<Self> {
+    /// At the first start, `tell_key` is given the first operator's key before it opens anything.
+    pub async fn start(config: Config, tell_key: impl FnOnce(&str) -> Result<()>) -> Result<Self> {
         let clock = Clock::start();
         let folder = config.node.data_dir.clone();
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
@@ -67,7 +66,7 @@ impl Node {
         let epoch = (wall().as_micros() / 1_000_000) as u16;
         let ids = Arc::new(IdSource::new(config.node.ordinal, epoch, seed));
         let sealing = Arc::new(SealingKey::load_or_make(&folder.join("secrets.key"))?);
-        let first_key = first_key(&store, &ids).await?;
+        first_key(&store, &ids, tell_key).await?;
         let routing = Routing::start(store.clone(), sealing.clone(), limits.clone())
             .await
             .context("cannot read the directory of numbers")?;
@@ -207,7 +206,6 @@ impl Node {
             );
         }
         let started = Started {
-            first_key,
             sip: signal_handle.listening().iter().map(|(transport, address)| (transport.name(), *address)).collect(),
             api: api.local_addr(),
             health: api.health_addr(),
@@ -283,18 +281,23 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
 }
 
 /// At the first start there is nobody yet who could make a key.
-async fn first_key(store: &Arc<dyn Store>, ids: &IdSource) -> Result<Option<String>> {
+async fn first_key(
+    store: &Arc<dyn Store>,
+    ids: &IdSource,
+    tell: impl FnOnce(&str) -> Result<()>,
+) -> Result<()> {
     let kept = store.keys(callbox_store::Role::Operator, Page::first(1)).await.context("cannot read the API keys")?;
     if !kept.is_empty() {
-        return Ok(None);
+        return Ok(());
     }
     let secret = callbox_api::key::Secret::random()?;
     let created = wall();
     let id = KeyId::new(ids, created);
     let (hash, name) = (secret.hash(), "first".to_owned());
     let key = ApiKey { id, role: callbox_store::Role::Operator, hash, name, created, revoked: None };
-    store.create_key(&key).await.context("cannot keep the first API key")?;
-    Ok(Some(secret.into_key(id)))
+    // Told first: a key that is kept and that nobody knows would lock everybody out.
+    tell(&secret.into_key(id))?;
+    store.create_key(&key).await.context("cannot keep the first API key")
 }
 
 /// What is done now and then, for as long as the node runs.

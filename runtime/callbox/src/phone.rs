@@ -41,7 +41,7 @@ pub enum Progress<'p> {
 }
 
 /// How it went.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Told {
     pub answered: bool,
     pub cause: EndCause,
@@ -123,7 +123,8 @@ enum Stage {
     Dialling { until: Instant, early: bool },
     Talking { since: Instant },
     Leaving { until: Instant, answered: bool },
-    Closing { told: Told, until: Instant },
+    /// Until the sound is closed, and the recording on the disk.
+    Closing { told: Told, frames: Option<Frames>, until: Instant },
 }
 
 impl Phone<'_> {
@@ -175,9 +176,12 @@ impl Phone<'_> {
                 if !self.dial.digits.is_empty() {
                     self.media.send(LEG, MediaCommand::SendDigits { digits: self.dial.digits.clone() });
                 }
-                if let Some(file) = &self.dial.play {
-                    let asset = Sound::Asset { application: NOBODY, name: file.display().to_string() };
-                    self.media.send(LEG, MediaCommand::Play { step: PLAY, sounds: vec![asset], repeat: 1, gain_db: 0 });
+                match &self.dial.play {
+                    Some(file) => {
+                        let asset = Sound::Asset { application: NOBODY, name: file.display().to_string() };
+                        self.play(asset, 1);
+                    }
+                    None => self.be_quiet(),
                 }
             }
             LegEvent::Reoffered { body: Some(body) } => self.reoffered(&body),
@@ -224,26 +228,32 @@ impl Phone<'_> {
                 });
             }
             MediaEvent::Played { end: callbox_model::PlayEnd::Failed(fault), .. } => {
-                tracing::warn!(?fault, "nothing is played");
+                bail!("nothing is played: {fault:?}");
             }
+            MediaEvent::Played { step: PLAY, .. } if matches!(self.stage, Stage::Talking { .. }) => self.be_quiet(),
             MediaEvent::Closed { frames } => {
-                if let Stage::Closing { told, .. } = &mut self.stage {
-                    told.frames = frames;
+                if let Stage::Closing { frames: counted, .. } = &mut self.stage {
+                    *counted = Some(frames);
                 }
             }
             _ => {}
         }
-        // Over when the sound is closed and the recording is on the disk.
         let is_written = !self.recording || self.recorded.is_some();
-        match &self.stage {
-            Stage::Closing { told, .. } if is_written && told.frames != Frames::default() => {
-                let Stage::Closing { told, .. } = std::mem::replace(&mut self.stage, Stage::Opening) else {
-                    return Ok(None);
-                };
-                Ok(Some(told))
+        Ok(match &self.stage {
+            Stage::Closing { told, frames: Some(frames), .. } if is_written => {
+                Some(Told { frames: *frames, ..told.clone() })
             }
-            _ => Ok(None),
-        }
+            _ => None,
+        })
+    }
+
+    fn play(&self, sound: Sound, repeat: u32) {
+        self.media.send(LEG, MediaCommand::Play { step: PLAY, sounds: vec![sound], repeat, gain_db: 0 });
+    }
+
+    /// A phone whose user says nothing still sends sound: what hears none for long takes it for lost.
+    fn be_quiet(&self) {
+        self.play(Sound::Silence(1_000), 0);
     }
 
     fn overdue(&mut self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Option<Told>> {
@@ -317,7 +327,7 @@ impl Phone<'_> {
             Stage::Opening | Stage::Dialling { .. } => false,
         };
         let told = Told { answered, cause, talked: self.talked, frames: Frames::default() };
-        self.stage = Stage::Closing { told, until: Instant::now() + LEAVE_WITHIN };
+        self.stage = Stage::Closing { told, frames: None, until: Instant::now() + LEAVE_WITHIN };
         self.media.send(LEG, MediaCommand::Close);
     }
 

@@ -26,7 +26,9 @@ pub(crate) fn base(stack_bytes: u64) -> Config {
     config.wasm_relaxed_simd(false);
     config.wasm_simd(false);
     config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
+    // The adapters that wasmtime fuses between components (QuickJS guests) have two memories; modules
+    // with two of their own are refused at the door.
+    config.wasm_multi_memory(true);
     config.wasm_tail_call(false);
     config.wasm_custom_page_sizes(false);
     config.wasm_wide_arithmetic(false);

@@ -23,7 +23,11 @@ pub fn run(args: PushArgs) -> Result<ExitCode> {
         busy.finish_and_clear();
         let module = module?;
         println!("module {name} version {} ({})", module["version"], text(&module, "id")?);
-        if args.application.is_none() && args.number.is_none() {
+        let is_module_alone = args.application.is_none()
+            && args.number.is_none()
+            && args.fallback.is_empty()
+            && args.set.is_empty();
+        if is_module_alone {
             return Ok(ExitCode::SUCCESS);
         }
         let application = args.application.as_deref().unwrap_or(&name);

@@ -34,8 +34,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode> {
     runtime.block_on(async {
         let mut stop = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-        let node = Node::start(config).await?;
-        tell_key(node.started.first_key.as_deref(), args.key_file.as_deref())?;
+        let node = Node::start(config, |key| tell_key(key, args.key_file.as_deref())).await?;
         report(&node.started, is_loopback_only);
         tokio::select! {
             _ = stop.recv() => {}
@@ -63,8 +62,7 @@ fn log_to_stderr() {
 }
 
 /// The one moment at which the key can be seen.
-fn tell_key(key: Option<&str>, file: Option<&Path>) -> Result<()> {
-    let Some(key) = key else { return Ok(()) };
+fn tell_key(key: &str, file: Option<&Path>) -> Result<()> {
     let Some(path) = file else {
         println!("The operator's API key, shown this once and kept nowhere:\n\n    {key}\n");
         return Ok(());

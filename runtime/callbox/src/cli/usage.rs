@@ -23,6 +23,8 @@ pub fn run(args: UsageArgs) -> Result<ExitCode> {
         let rows: Value = client.get(&path).await?;
         if args.json {
             println!("{}", serde_json::to_string_pretty(&rows["items"])?);
+        } else if rows["items"].as_array().is_none_or(Vec::is_empty) {
+            println!("no module has run yet");
         } else {
             println!("{}", show::ledger(&rows));
         }

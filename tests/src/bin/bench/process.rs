@@ -1,0 +1,101 @@
+//! What a process took, as the kernel counted it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::ops::Sub;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// CPU time, user and system, of a process and of its threads by name.
+#[derive(Clone, Debug)]
+pub struct Cpu {
+    pub at: Instant,
+    pub whole: Duration,
+    /// `lane-0` and `lane-1` are both `lane`. Threads that ended are only in the whole.
+    pub threads: BTreeMap<String, Duration>,
+}
+
+/// What was spent between two looks.
+#[derive(Clone, Debug)]
+pub struct Spent {
+    pub wall: Duration,
+    pub whole: Duration,
+    pub threads: BTreeMap<String, Duration>,
+}
+
+impl Cpu {
+    pub fn of(process: u32) -> Result<Self> {
+        let folder = format!("/proc/{process}");
+        let mut threads = BTreeMap::<_, Duration>::new();
+        for entry in fs::read_dir(format!("{folder}/task"))? {
+            // A thread may end while it is looked at.
+            let Ok(read) = stat(&entry?.path()) else { continue };
+            *threads.entry(family(&read.0).to_owned()).or_default() += read.1;
+        }
+        let (_, whole) = stat(Path::new(&folder)).with_context(|| format!("process {process} is gone"))?;
+        Ok(Self { at: Instant::now(), whole, threads })
+    }
+}
+
+impl Sub<&Cpu> for Cpu {
+    type Output = Spent;
+
+    fn sub(self, before: &Cpu) -> Spent {
+        let threads = self
+            .threads
+            .into_iter()
+            .map(|(name, spent)| {
+                let earlier = before.threads.get(&name).copied().unwrap_or_default();
+                (name, spent.saturating_sub(earlier))
+            })
+            .collect();
+        Spent { wall: self.at - before.at, whole: self.whole.saturating_sub(before.whole), threads }
+    }
+}
+
+impl Spent {
+    /// Without what the process takes when nothing is asked of it.
+    pub fn without(&self, idle: &Spent) -> Self {
+        let scale = self.wall.as_secs_f64() / idle.wall.as_secs_f64();
+        let less = |spent: Duration, idle: Duration| spent.saturating_sub(idle.mul_f64(scale));
+        let threads = self
+            .threads
+            .iter()
+            .map(|(name, spent)| (name.clone(), less(*spent, idle.threads.get(name).copied().unwrap_or_default())))
+            .collect();
+        Self { wall: self.wall, whole: less(self.whole, idle.whole), threads }
+    }
+
+    pub fn thread(&self, name: &str) -> Duration {
+        self.threads.get(name).copied().unwrap_or_default()
+    }
+}
+
+/// Resident memory. The pages of files it has mapped are in it.
+pub fn resident_bytes(process: u32) -> Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).context("no Rss in smaps_rollup")?;
+    let kib: u64 = line.split_whitespace().next().context("no figure after Rss:")?.parse()?;
+    Ok(kib * 1_024)
+}
+
+/// Name, and user and system time.
+fn stat(folder: &Path) -> Result<(String, Duration)> {
+    let text = fs::read_to_string(folder.join("stat"))?;
+    // The name may hold anything, parentheses too: the last one ends it.
+    let (head, rest) = text.rsplit_once(')').context("no name in stat")?;
+    let (_, name) = head.split_once('(').context("no name in stat")?;
+    let fields: Vec<_> = rest.split_whitespace().collect();
+    let ticks = |place: usize| -> Result<u64> { Ok(fields.get(place).context("stat is short")?.parse()?) };
+    // proc_pid_stat(5): fields 14 and 15, of which the state is field 3.
+    Ok((name.to_owned(), Duration::from_millis((ticks(11)? + ticks(12)?) * TICK_MS)))
+}
+
+fn family(name: &str) -> &str {
+    name.trim_end_matches(|letter: char| letter.is_ascii_digit()).trim_end_matches('-')
+}
+
+/// USER_HZ is 100 on every Linux that Rust runs on.
+const TICK_MS: u64 = 10;
