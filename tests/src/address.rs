@@ -3,6 +3,13 @@
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// For phones that do not believe in 127.0.0.0/8: `tests/run` gives this network to the loopback
+/// interface. Such a phone has to be let in by the node (`sip.allow`).
+pub fn outside() -> Ipv4Addr {
+    let [_, _, second, third] = fresh().octets();
+    Ipv4Addr::new(10, 99, second, third)
+}
+
 /// 127.0.0.0/8 is loopback as a whole. The process id keeps test binaries apart.
 pub fn fresh() -> Ipv4Addr {
     static NEXT: AtomicU32 = AtomicU32::new(0);

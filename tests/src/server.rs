@@ -20,8 +20,17 @@ pub struct Server {
 impl Server {
     /// `extra` is TOML that is put behind the harness's own settings: whole tables.
     pub async fn start(extra: &str) -> Result<Self> {
-        let mut server = Self { address: address::fresh(), folder: tempfile::tempdir()?, child: None };
-        let address = server.address;
+        Self::start_at(address::fresh(), extra).await
+    }
+
+    /// Where phones can reach it that do not believe in 127.0.0.0/8.
+    pub async fn start_outside() -> Result<Self> {
+        let allow = "[sip.allow]\nnetworks = [\"10.99.0.0/16\"]\n";
+        Self::start_at(address::outside(), allow).await
+    }
+
+    async fn start_at(address: Ipv4Addr, extra: &str) -> Result<Self> {
+        let mut server = Self { address, folder: tempfile::tempdir()?, child: None };
         fs::write(
             server.folder.path().join("callbox.toml"),
             format!(

@@ -15,6 +15,7 @@ mod secrets;
 mod tenants;
 mod usage;
 
+use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, ETAG, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -36,12 +37,14 @@ type Routes = OpenApiRouter<App>;
 pub(crate) fn router(app: &App) -> Router {
     let config = &app.config;
     let json = Intake::json(config);
+    // Where groups share a path, the last one's door is passed by methods that none of them has: the
+    // widest comes last, so that a tenant is told of the method and not of operators.
     let groups = [
         (Door::Open, json, open()),
-        (Door::Keyed, json, keyed()),
         (Door::Operator, json, operator()),
         (Door::Keyed, Intake::wasm(config), Routes::default().routes(routes!(modules::upload_module))),
         (Door::Keyed, Intake::wav(config), Routes::default().routes(routes!(assets::put_asset))),
+        (Door::Keyed, json, keyed()),
     ];
     let (mut router, mut document) = (Router::new(), openapi::empty());
     for (door, intake, group) in groups {
@@ -53,6 +56,8 @@ pub(crate) fn router(app: &App) -> Router {
     }
     keep(app, &document);
     router
+        // Bodies are counted at the door, each kind by its own limit.
+        .layer(DefaultBodyLimit::disable())
         .route_layer(middleware::from_fn(note_route))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(app.clone(), finish))
