@@ -236,7 +236,7 @@ fn dependencies(manifest: &Path) -> Vec<(&'static str, String)> {
 }
 
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or(text)
+    text.split("[cfg(test)]").next().unwrap_or(text)
 }
 
 /// Files that git tracks, or would.

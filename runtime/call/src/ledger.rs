@@ -75,9 +75,17 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn answered(&mut self, now: Now) {
+    /// Marked at once: should the node die before the next mark, a call must not end before its answer.
+    pub(crate) fn answered(&mut self, now: Now, out: &mut Vec<Output>) {
         self.count_to(now.at);
-        self.answered.get_or_insert(now.at);
+        if self.answered.is_some() {
+            return;
+        }
+        self.answered = Some(now.at);
+        for row in self.rows.iter_mut().filter(|row| row.time == Time::Holding && row.closing.is_none()) {
+            row.run.marked = now.wall;
+            out.push(Output::Mark(Box::new(row.run.clone())));
+        }
     }
 
     /// The place of a count that is asked for now. When there is no sound to count (`frames` is

@@ -293,7 +293,7 @@ impl Call {
                 self.finish(|wait| matches!(wait, Wait::Ring), Outcome::Done, out);
             }
             (LegAsk::Answer, Ok(())) if self.line.signal == Signal::Answering => {
-                self.ledger.answered(self.now);
+                self.ledger.answered(self.now, out);
                 self.record(Change::CallAnswered, out);
                 if self.line.agreed.is_some() {
                     self.line.signal = Signal::Answered;
@@ -311,7 +311,7 @@ impl Call {
             (LegAsk::Answer, Ok(())) => {
                 if let Signal::Leaving { answered, .. } = &mut self.line.signal {
                     *answered = true;
-                    self.ledger.answered(self.now);
+                    self.ledger.answered(self.now, out);
                     self.record(Change::CallAnswered, out);
                 }
             }

@@ -111,7 +111,9 @@ pub struct PushArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exits with 0 when the call was answered, 1 when it was refused or failed, 2 when it was used wrongly.")]
+#[command(
+    after_help = "Exits with 0 when the call was answered, 1 when it was refused or failed, 2 when it was used wrongly."
+)]
 pub struct CallArgs {
     /// What to dial, sip:100@127.0.0.1:5060 for example
     uri: String,

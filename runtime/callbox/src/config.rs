@@ -119,8 +119,8 @@ impl Config {
         let mut config = match path {
             None => Self::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
                 toml::from_str(&text)
                     .map_err(|source| Error::Parse { path: path.to_owned(), source: Box::new(source) })?
             }
@@ -275,9 +275,7 @@ mod tests {
     #[test]
     fn the_environment_stands_over_the_file() {
         let mut config = Config::default();
-        config
-            .read_environment(|name| (name == "CALLBOX_ADVERTISED").then(|| "192.0.2.7".to_owned()))
-            .unwrap();
+        config.read_environment(|name| (name == "CALLBOX_ADVERTISED").then(|| "192.0.2.7".to_owned())).unwrap();
         assert_eq!(config.sip.advertised, Some("192.0.2.7".parse().unwrap()));
         let error =
             config.read_environment(|name| (name == "CALLBOX_ADVERTISED").then(|| "here".to_owned())).unwrap_err();

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use callbox_call::{ApplicationPlan, HandlerPlan};
 use callbox_model::{
-    Application, ApplicationId, Fault, FaultCode, Handler, Limits, Module, ModuleId, ModuleState, TenantId,
-    TenantState,
+    Application, ApplicationId, Fault, FaultCode, Handler, Limits, Module, ModuleId, ModuleState, TenantId, TenantState,
 };
 use callbox_sip::{Host, Uri};
 use callbox_store as store;
@@ -255,7 +254,8 @@ mod tests {
 
     #[test]
     fn the_newest_ready_version_runs_and_what_cannot_says_why() {
-        let all = || vec![module(1, ModuleState::Ready), module(2, ModuleState::Ready), module(3, ModuleState::Disabled)];
+        let all =
+            || vec![module(1, ModuleState::Ready), module(2, ModuleState::Ready), module(3, ModuleState::Disabled)];
         let first = |directory: Directory| directory.find("sip:1@h").unwrap().plan.handlers[0].clone();
         assert_eq!(first(directory(all(), newest(), &["1"])).version, 2);
         let disabled = first(directory(all(), Handler { module: "menu".into(), version: Some(3) }, &["1"]));

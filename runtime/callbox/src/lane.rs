@@ -21,12 +21,19 @@ use crate::drive::Drive;
 
 pub enum Message {
     /// A leg was admitted: this is the call that its `Offered` begins.
-    Expect { leg: LegKey, expected: Box<Expected> },
+    Expect {
+        leg: LegKey,
+        expected: Box<Expected>,
+    },
     Leg(LegKey, LegEvent),
     Media(LegKey, MediaEvent),
     Sandbox(SandboxEvent),
     /// From the API, or the node's end. Answered whether there is such a call here.
-    Ask { call: CallId, input: Box<Input>, found: Option<tokio::sync::oneshot::Sender<bool>> },
+    Ask {
+        call: CallId,
+        input: Box<Input>,
+        found: Option<tokio::sync::oneshot::Sender<bool>>,
+    },
     /// Every call of the lane hears it.
     All(fn() -> Input),
     Stop,

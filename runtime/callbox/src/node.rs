@@ -98,8 +98,7 @@ impl Node {
                 inbox.send(Message::Media(leg, event));
             }
         });
-        let (media, media_handle) =
-            callbox_media::Service::start(media_config, assets, Arc::new(voice), media_events)?;
+        let (media, media_handle) = callbox_media::Service::start(media_config, assets, Arc::new(voice), media_events)?;
 
         let mut sandbox_config = callbox_sandbox::Config::new(folder.join("compiled"));
         sandbox_config.threads = or_cores(config.sandbox.threads);
@@ -110,8 +109,7 @@ impl Node {
             Some(inbox) => inbox.send(Message::Sandbox(event)),
             None => stray.increment(1),
         });
-        let (sandbox, report) =
-            callbox_sandbox::Service::start(sandbox_config, (*limits).clone(), lent, tell)?;
+        let (sandbox, report) = callbox_sandbox::Service::start(sandbox_config, (*limits).clone(), lent, tell)?;
 
         let load = writer.clone();
         let admission = Arc::new(Admission::new(
@@ -140,8 +138,7 @@ impl Node {
             requests_per_s_per_source: config.sip.requests_per_s_per_source,
             ..callbox_signal::Config::default()
         };
-        let (signal, signal_handle) =
-            callbox_signal::Service::start(signal_config, admission.clone(), leg_events)?;
+        let (signal, signal_handle) = callbox_signal::Service::start(signal_config, admission.clone(), leg_events)?;
 
         let drive = Drive {
             signal: signal_handle.clone(),
@@ -281,11 +278,7 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
 }
 
 /// At the first start there is nobody yet who could make a key.
-async fn first_key(
-    store: &Arc<dyn Store>,
-    ids: &IdSource,
-    tell: impl FnOnce(&str) -> Result<()>,
-) -> Result<()> {
+async fn first_key(store: &Arc<dyn Store>, ids: &IdSource, tell: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     let kept = store.keys(callbox_store::Role::Operator, Page::first(1)).await.context("cannot read the API keys")?;
     if !kept.is_empty() {
         return Ok(());

@@ -120,11 +120,23 @@ struct Phone<'d> {
 
 enum Stage {
     Opening,
-    Dialling { until: Instant, early: bool },
-    Talking { since: Instant },
-    Leaving { until: Instant, answered: bool },
+    Dialling {
+        until: Instant,
+        early: bool,
+    },
+    Talking {
+        since: Instant,
+    },
+    Leaving {
+        until: Instant,
+        answered: bool,
+    },
     /// Until the sound is closed, and the recording on the disk.
-    Closing { told: Told, frames: Option<Frames>, until: Instant },
+    Closing {
+        told: Told,
+        frames: Option<Frames>,
+        until: Instant,
+    },
 }
 
 impl Phone<'_> {
@@ -214,8 +226,7 @@ impl Phone<'_> {
                     headers: Vec::new(),
                     timeout_ms: u32::try_from(self.dial.ring.as_millis()).unwrap_or(u32::MAX),
                 };
-                self.stage =
-                    Stage::Dialling { until: Instant::now() + self.dial.ring + ANSWER_WITHIN, early: false };
+                self.stage = Stage::Dialling { until: Instant::now() + self.dial.ring + ANSWER_WITHIN, early: false };
                 self.signal.send(LEG, dial);
             }
             MediaEvent::Failed(fault) => bail!("the phone has no sound: {fault:?}"),
@@ -289,14 +300,8 @@ impl Phone<'_> {
         if self.dial.record.is_some() && !self.recording {
             self.recording = true;
             let tracks = if self.dial.play.is_some() { Tracks::Separate } else { Tracks::Mixed };
-            let plan = RecordPlan {
-                recording: RECORDING,
-                tenant: OWNER,
-                tracks,
-                max: None,
-                silence: None,
-                beep: false,
-            };
+            let plan =
+                RecordPlan { recording: RECORDING, tenant: OWNER, tracks, max: None, silence: None, beep: false };
             self.media.send(LEG, MediaCommand::Record { step: RECORD, plan });
         }
         Ok(agreed)

@@ -49,12 +49,8 @@ impl SealingKey {
             Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
                 let mut bytes = Zeroizing::new([0u8; KEY_BYTES]);
                 getrandom::fill(&mut *bytes).map_err(Error::Chance)?;
-                let mut file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(path)
-                    .map_err(failed("create"))?;
+                let mut file =
+                    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed("create"))?;
                 file.write_all(&*bytes).and_then(|()| file.sync_all()).map_err(failed("write"))?;
                 Self::from_bytes(path, &*bytes)
             }
@@ -77,10 +73,8 @@ impl SealingKey {
         let failed = || Error::Seal { application, name: name.to_owned() };
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(failed)?;
         let aad = purpose(application, name);
-        let value = self
-            .cipher
-            .decrypt(&Nonce::from(*nonce), Payload { msg: text, aad: &aad })
-            .map_err(|_| failed())?;
+        let value =
+            self.cipher.decrypt(&Nonce::from(*nonce), Payload { msg: text, aad: &aad }).map_err(|_| failed())?;
         String::from_utf8(value).map_err(|_| failed())
     }
 

@@ -10,6 +10,9 @@ use callbox_model::{LegKey, MediaFault, Sound, StepId};
 use crate::clips::{Clip, Clips};
 use crate::{Assets, Config, Error, Voice};
 
+/// Where a prepared clip goes, or why there is none.
+pub(crate) type Ready = Box<dyn Fn(LegKey, StepId, Result<Clip, MediaFault>) + Send>;
+
 /// One play's sounds, to be prepared in order.
 pub(crate) struct Job {
     pub(crate) leg: LegKey,
@@ -18,7 +21,7 @@ pub(crate) struct Job {
     pub(crate) law: Law,
     pub(crate) gain_db: i8,
     /// Called once for each sound, until one fails.
-    pub(crate) ready: Box<dyn Fn(LegKey, StepId, Result<Clip, MediaFault>) + Send>,
+    pub(crate) ready: Ready,
 }
 
 /// Where jobs go. Cheap to clone.

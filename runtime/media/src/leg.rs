@@ -453,7 +453,7 @@ impl Leg {
             }
         }
         let Some((press, timestamp)) = &mut self.press else { return false };
-        let Some((event, is_first)) = press.next() else {
+        let Some((event, is_first)) = press.next_packet() else {
             self.press = None;
             self.press_pause = 3;
             if self.pressing.is_empty() {

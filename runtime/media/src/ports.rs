@@ -34,7 +34,7 @@ impl Ports {
             self.taken.remove(&port);
         }
         // A random walk over the whole range: nobody can tell the next port from this one.
-        let step = (chance() | 1) % self.pairs.max(2) | 1;
+        let step = ((chance() | 1) % self.pairs.max(2)) | 1;
         for _ in 0..self.pairs.min(MOST_TRIES) {
             self.next = self.next.wrapping_add(step);
             let port = self.low + ((self.next % self.pairs) * 2) as u16;

@@ -231,8 +231,7 @@ impl Thread {
     fn command(&mut self, key: LegKey, command: MediaCommand) {
         let now_ms = self.now_ms();
         if let MediaCommand::Open(plan) = command {
-            let opened = self.ports.lock().unwrap_or_else(PoisonError::into_inner).open(plan.local);
-            let event = match opened.and_then(|sockets| self.open(key, plan, sockets, now_ms)) {
+            let event = match self.open(key, plan, now_ms) {
                 Ok(rtp) => MediaEvent::Opened { rtp },
                 Err(fault) => MediaEvent::Failed(fault),
             };
@@ -287,17 +286,21 @@ impl Thread {
         &mut self,
         key: LegKey,
         plan: callbox_model::MediaPlan,
-        (port, rtp, rtcp): (u16, std::net::UdpSocket, std::net::UdpSocket),
         now_ms: u64,
     ) -> Result<std::net::SocketAddr, MediaFault> {
+        if self.legs.contains_key(&key) {
+            return Err(MediaFault::Node("this leg is open already".to_owned()));
+        }
+        let (port, rtp, rtcp) = self.ports.lock().unwrap_or_else(PoisonError::into_inner).open(plan.local)?;
         self.next_socket += 1;
         let socket = self.next_socket;
         let watch = |fd: std::os::fd::BorrowedFd<'_>, name: u64| {
             epoll::add(&self.epoll, fd, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
-                .map_err(|error| MediaFault::Node(format!("cannot watch an RTP port: {error}")))
         };
-        watch(rtp.as_fd(), socket * 2)?;
-        watch(rtcp.as_fd(), socket * 2 + 1)?;
+        if let Err(error) = watch(rtp.as_fd(), socket * 2).and_then(|()| watch(rtcp.as_fd(), socket * 2 + 1)) {
+            self.ports.lock().unwrap_or_else(PoisonError::into_inner).close(port);
+            return Err(MediaFault::Node(format!("cannot watch RTP port {port}: {error}")));
+        }
         let leg = Leg::new(key, port, (rtp, rtcp), plan, now_ms, [chance(), chance(), chance()]);
         let local = leg.local();
         self.sockets.insert(socket, key);

@@ -114,7 +114,7 @@ impl Press {
     }
 
     /// The next packet, and whether it is the first. All carry the first one's timestamp.
-    pub fn next(&mut self) -> Option<(EventPacket, bool)> {
+    pub fn next_packet(&mut self) -> Option<(EventPacket, bool)> {
         if self.ends >= 3 {
             return None;
         }
@@ -143,7 +143,7 @@ mod tests {
     fn press(digits: &mut Digits, at: u32, digit: char, heard: &mut Vec<Heard>, is_lost: impl Fn(usize) -> bool) {
         let mut press = Press::new(digit, 100).unwrap();
         let mut number = 0;
-        while let Some((packet, _)) = press.next() {
+        while let Some((packet, _)) = press.next_packet() {
             let packet = EventPacket::read(&packet.bytes()).unwrap();
             if !is_lost(number) {
                 digits.hear(u64::from(at / 8) + 20 * number as u64, at, packet, heard);

@@ -44,7 +44,7 @@ impl Received {
         let lost = expected.saturating_sub(self.count).min(0x7f_ffff) as u32;
         let expected_now = expected.saturating_sub(self.expected_before);
         let lost_now = expected_now.saturating_sub(self.count - self.count_before);
-        let fraction = if expected_now == 0 { 0 } else { (lost_now * 256 / expected_now).min(255) as u8 };
+        let fraction = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255) as u8;
         self.expected_before = expected;
         self.count_before = self.count;
         Some((self.ssrc, fraction, lost, self.highest, (self.jitter >> 4).clamp(0, u32::MAX.into()) as u32))

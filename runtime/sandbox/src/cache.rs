@@ -24,10 +24,13 @@ pub(crate) struct Cache {
     loaded: Mutex<Loaded>,
 }
 
+/// Made once, by whoever asks first.
+type Prepared = Arc<OnceCell<CallHandlerPre<Guest>>>;
+
 #[derive(Default)]
 struct Loaded {
     uses: u64,
-    by_digest: HashMap<String, (u64, Arc<OnceCell<CallHandlerPre<Guest>>>)>,
+    by_digest: HashMap<String, (u64, Prepared)>,
 }
 
 impl Cache {
@@ -62,7 +65,7 @@ impl Cache {
             return Ok(pre.clone());
         }
         slot.get_or_try_init(|| async {
-            let component = match self.from_disk(digest).await {
+            let component = match self.read_disk(digest).await {
                 Some(component) => component,
                 None => self.again(host, module, digest).await?,
             };
@@ -79,19 +82,19 @@ impl Cache {
         digest: &str,
         bytes: &[u8],
     ) -> Result<(Component, CallHandlerPre<Guest>), UploadRefused> {
-        let component = match self.from_disk(digest).await {
+        let component = match self.read_disk(digest).await {
             Some(component) => component,
             None => {
                 self.compile(limits, digest, bytes).await?;
                 let lost = || UploadRefused::node("the compiled module does not load");
-                self.from_disk(digest).await.ok_or_else(lost)?
+                self.read_disk(digest).await.ok_or_else(lost)?
             }
         };
         let pre = self.link(&component)?;
         Ok((component, pre))
     }
 
-    fn slot(&self, digest: &str) -> Arc<OnceCell<CallHandlerPre<Guest>>> {
+    fn slot(&self, digest: &str) -> Prepared {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.uses += 1;
         let uses = loaded.uses;
@@ -110,7 +113,7 @@ impl Cache {
         slot
     }
 
-    async fn from_disk(&self, digest: &str) -> Option<Component> {
+    async fn read_disk(&self, digest: &str) -> Option<Component> {
         let (artifacts, engine, digest) = (Arc::clone(&self.artifacts), self.engine.clone(), digest.to_owned());
         tokio::task::spawn_blocking(move || artifacts.load(&engine, &digest)).await.ok().flatten()
     }
@@ -129,7 +132,7 @@ impl Cache {
             503 => node(refused.detail),
             _ => Fault::new(FaultCode::StartFailed, refused.to_string()),
         })?;
-        self.from_disk(digest).await.ok_or_else(|| node("the compiled module does not load".to_owned()))
+        self.read_disk(digest).await.ok_or_else(|| node("the compiled module does not load".to_owned()))
     }
 
     async fn compile(&self, limits: &Limits, digest: &str, bytes: &[u8]) -> Result<(), UploadRefused> {

@@ -118,6 +118,7 @@ impl Agent {
     }
 
     /// A connection is gone: what was asked over it will not be answered.
+    #[expect(clippy::disallowed_methods, reason = "sorted before anything comes of it")]
     pub fn disconnected(&mut self, now: Time, connection: u64, out: &mut Vec<Effect>) {
         let mut lost: Vec<_> = self
             .clients

@@ -1,5 +1,7 @@
 //! RFC 4475, and what real phones send.
 
+#![cfg(test)]
+
 use std::path::Path;
 
 use bytes::Bytes;

@@ -166,6 +166,7 @@ fn is_text(byte: u8) -> bool {
 }
 
 /// RFC 3261 21, and a few later ones.
+#[expect(clippy::match_overlapping_arm, reason = "what is not named has the name of its class")]
 pub fn phrase(status: u16) -> &'static str {
     match status {
         100 => "Trying",

@@ -41,7 +41,7 @@ async fn every_operation_is_whole() {
             assert_eq!(parameters.contains(&("header", "Idempotency-Key")), method == "post", "{whole}");
         }
     }
-    assert_eq!(count, 44, "an operation came or went: say so here");
+    assert_eq!(count, 48, "an operation came or went: say so here");
 }
 
 #[tokio::test]

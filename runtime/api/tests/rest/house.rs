@@ -15,43 +15,43 @@ use serde_json::{Value, json};
 
 use crate::memory::Memory;
 
-pub struct House {
-    pub memory: Arc<Memory>,
-    pub service: Handle,
-    pub client: reqwest::Client,
-    pub operator: String,
-    pub a: Guest,
-    pub b: Guest,
+pub(crate) struct House {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) service: Handle,
+    pub(crate) client: reqwest::Client,
+    pub(crate) operator: String,
+    pub(crate) a: Guest,
+    pub(crate) b: Guest,
 }
 
 /// A tenant and its key.
-pub struct Guest {
-    pub tenant: TenantId,
-    pub key: String,
+pub(crate) struct Guest {
+    pub(crate) tenant: TenantId,
+    pub(crate) key: String,
 }
 
 /// What was answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: reqwest::header::HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
 }
 
-pub const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
-pub const WAV: &[u8] = b"RIFF....WAVEfmt and so on";
+pub(crate) const WASM: &[u8] = b"\0asm\x0d\0\x01\0";
+pub(crate) const WAV: &[u8] = b"RIFF....WAVEfmt and so on";
 
-pub fn config() -> Config {
+pub(crate) fn config() -> Config {
     let anywhere = ([127, 0, 0, 1], 0).into();
     Config { listen: anywhere, health_listen: anywhere, requests_per_s_per_key: 100_000, ..Config::default() }
 }
 
 impl House {
-    pub async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         Self::open_with(config()).await
     }
 
-    pub async fn open_with(config: Config) -> Self {
+    pub(crate) async fn open_with(config: Config) -> Self {
         let memory = Arc::new(Memory::new());
         let service = Service::start(config, memory.clone(), Arc::new(|| "callbox_up 1\n".to_owned())).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
@@ -61,40 +61,40 @@ impl House {
         Self { memory, service, client, operator, a, b }
     }
 
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.service.local_addr())
     }
 
-    pub fn request(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, self.url(path)).bearer_auth(key)
     }
 
-    pub async fn get(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, key: &str, path: &str) -> Answer {
         send(self.request(key, Method::GET, path)).await
     }
 
-    pub async fn delete(&self, key: &str, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, key: &str, path: &str) -> Answer {
         send(self.request(key, Method::DELETE, path)).await
     }
 
-    pub async fn post(&self, key: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, key: &str, path: &str, body: &Value) -> Answer {
         send(self.request(key, Method::POST, path).json(body)).await
     }
 
-    pub async fn put(&self, key: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn put(&self, key: &str, path: &str, body: &Value) -> Answer {
         send(self.request(key, Method::PUT, path).json(body)).await
     }
 
-    pub async fn patch(&self, key: &str, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn patch(&self, key: &str, path: &str, body: &Value) -> Answer {
         send(self.request(key, Method::PATCH, path).json(body)).await
     }
 
-    pub async fn upload(&self, key: &str, path: &str, kind: &str, bytes: impl Into<reqwest::Body>) -> Answer {
+    pub(crate) async fn upload(&self, key: &str, path: &str, kind: &str, bytes: impl Into<reqwest::Body>) -> Answer {
         let method = if kind == "audio/wav" { Method::PUT } else { Method::POST };
         send(self.request(key, method, path).header("content-type", kind).body(bytes)).await
     }
 
-    pub async fn application(&self, key: &str, name: &str) -> String {
+    pub(crate) async fn application(&self, key: &str, name: &str) -> String {
         self.post(key, "/v1/applications", &json!({ "name": name })).await.expect(201)["id"]
             .as_str()
             .unwrap()
@@ -102,7 +102,7 @@ impl House {
     }
 
     /// A call of the tenant, with one event, two Runs and a recording.
-    pub fn call(&self, tenant: TenantId, status: CallStatus) -> CallId {
+    pub(crate) fn call(&self, tenant: TenantId, status: CallStatus) -> CallId {
         let started = self.memory.now();
         let (id, application) = (CallId::new(&self.memory.ids, started), ApplicationId::new(&self.memory.ids, started));
         let call = CallRecord {
@@ -147,7 +147,7 @@ impl House {
         id
     }
 
-    pub fn recording(&self, tenant: TenantId, call: CallId, path: Option<std::path::PathBuf>) -> RecordingId {
+    pub(crate) fn recording(&self, tenant: TenantId, call: CallId, path: Option<std::path::PathBuf>) -> RecordingId {
         let started = self.memory.now();
         let id = RecordingId::new(&self.memory.ids, started);
         let length_ms = path.is_some().then_some(20);
@@ -160,14 +160,14 @@ impl House {
 impl Answer {
     /// The body, when the status is this one.
     #[track_caller]
-    pub fn expect(self, status: u16) -> Value {
+    pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
         self.body
     }
 
     /// That it is a whole problem body of this status and code.
     #[track_caller]
-    pub fn refused(&self, status: u16, code: &str) {
+    pub(crate) fn refused(&self, status: u16, code: &str) {
         let body = &self.body;
         assert_eq!((self.status.as_u16(), body["code"].as_str()), (status, Some(code)), "{body:#}");
         assert_eq!(self.headers["content-type"], "application/problem+json");
@@ -180,24 +180,24 @@ impl Answer {
     }
 
     /// Names of the fields that are wrong.
-    pub fn fields(&self) -> Vec<&str> {
+    pub(crate) fn fields(&self) -> Vec<&str> {
         let errors = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
         errors.iter().filter_map(|error| error["field"].as_str()).collect()
     }
 }
 
-pub async fn send(request: RequestBuilder) -> Answer {
+pub(crate) async fn send(request: RequestBuilder) -> Answer {
     read(request.send().await.unwrap()).await
 }
 
-pub async fn read(response: Response) -> Answer {
+pub(crate) async fn read(response: Response) -> Answer {
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.bytes().await.unwrap();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
     Answer { status, headers, body }
 }
 
-pub async fn key(memory: &Memory, role: Role) -> String {
+pub(crate) async fn key(memory: &Memory, role: Role) -> String {
     let secret = Secret::random().unwrap();
     let record = memory.create_key(NewKey { role, name: "test".to_owned(), hash: secret.hash() }).await.unwrap();
     secret.into_key(record.id)

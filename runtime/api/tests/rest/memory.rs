@@ -17,48 +17,48 @@ use callbox_model::{
 };
 use tokio::sync::watch;
 
-pub struct Memory {
-    pub ids: IdSource,
+pub(crate) struct Memory {
+    pub(crate) ids: IdSource,
     state: Mutex<State>,
     latest: watch::Sender<i64>,
 }
 
 #[derive(Default)]
-pub struct State {
-    pub keys: BTreeMap<KeyId, KeyRecord>,
-    pub tenants: BTreeMap<TenantId, Tenant>,
-    pub modules: BTreeMap<ModuleId, Module>,
-    pub applications: BTreeMap<ApplicationId, Application>,
-    pub secrets: BTreeMap<(ApplicationId, String), String>,
-    pub assets: BTreeMap<(ApplicationId, String), (Asset, Bytes)>,
-    pub numbers: BTreeMap<NumberId, Number>,
-    pub calls: BTreeMap<CallId, CallRecord>,
-    pub runs: Vec<Run>,
-    pub messages: Vec<(CallId, Message)>,
-    pub recordings: BTreeMap<RecordingId, (Recording, Option<std::path::PathBuf>)>,
-    pub events: Vec<PlacedEvent>,
-    pub checks: Vec<Check>,
+pub(crate) struct State {
+    pub(crate) keys: BTreeMap<KeyId, KeyRecord>,
+    pub(crate) tenants: BTreeMap<TenantId, Tenant>,
+    pub(crate) modules: BTreeMap<ModuleId, Module>,
+    pub(crate) applications: BTreeMap<ApplicationId, Application>,
+    pub(crate) secrets: BTreeMap<(ApplicationId, String), String>,
+    pub(crate) assets: BTreeMap<(ApplicationId, String), (Asset, Bytes)>,
+    pub(crate) numbers: BTreeMap<NumberId, Number>,
+    pub(crate) calls: BTreeMap<CallId, CallRecord>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) messages: Vec<(CallId, Message)>,
+    pub(crate) recordings: BTreeMap<RecordingId, (Recording, Option<std::path::PathBuf>)>,
+    pub(crate) events: Vec<PlacedEvent>,
+    pub(crate) checks: Vec<Check>,
     /// Modules that were taken in, whether their clients waited or not.
-    pub uploads: u32,
+    pub(crate) uploads: u32,
     clock: i64,
 }
 
 impl Memory {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ids: IdSource::new(0, 0, 1), state: Mutex::default(), latest: watch::Sender::new(0) }
     }
 
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    pub fn now(&self) -> Wall {
+    pub(crate) fn now(&self) -> Wall {
         let mut state = self.state();
         state.clock += 1_000;
         Wall(1_700_000_000_000_000 + state.clock)
     }
 
-    pub fn note(&self, subject: Subject, tenant: Option<TenantId>, change: Change) {
+    pub(crate) fn note(&self, subject: Subject, tenant: Option<TenantId>, change: Change) {
         let at = self.now();
         let mut state = self.state();
         let sequence = 1 + state.events.iter().filter(|placed| placed.event.subject == subject).count() as u64;
@@ -70,13 +70,13 @@ impl Memory {
     }
 }
 
-pub fn piece<T, K: Ord>(all: impl Iterator<Item = (K, T)>, page: &Page<K>) -> Vec<T> {
+pub(crate) fn piece<T, K: Ord>(all: impl Iterator<Item = (K, T)>, page: &Page<K>) -> Vec<T> {
     let behind = all.filter(|(key, _)| page.after.as_ref().is_none_or(|after| key > after));
     behind.take(page.limit as usize).map(|(_, thing)| thing).collect()
 }
 
 /// The newest first.
-pub fn piece_back<T, K: Ord>(all: impl DoubleEndedIterator<Item = (K, T)>, page: &Page<K>) -> Vec<T> {
+pub(crate) fn piece_back<T, K: Ord>(all: impl DoubleEndedIterator<Item = (K, T)>, page: &Page<K>) -> Vec<T> {
     let behind = all.rev().filter(|(key, _)| page.after.as_ref().is_none_or(|after| key < after));
     behind.take(page.limit as usize).map(|(_, thing)| thing).collect()
 }

@@ -8,8 +8,8 @@ use callbox_api::backend::{
 use callbox_model::{Application, ApplicationId, ApplicationSpec, Asset, Number, NumberId, TenantId};
 use callbox_store::{Error, NewApplication};
 
-use super::translate::{coded, error, page as paged, scope as scoped};
 use super::Backend;
+use super::translate::{coded, error, page as paged, scope as scoped};
 use crate::clock::wall;
 
 #[async_trait]

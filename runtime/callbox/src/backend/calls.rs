@@ -115,8 +115,7 @@ impl Calls for Backend {
 #[async_trait]
 impl Events for Backend {
     async fn events_after(&self, scope: Scope, filter: EventFilter, after: i64, limit: u32) -> Result<EventPage> {
-        let filter =
-            callbox_store::EventFilter { scope: scoped(scope), subject: filter.subject, types: filter.types };
+        let filter = callbox_store::EventFilter { scope: scoped(scope), subject: filter.subject, types: filter.types };
         let reading = self.parts.store.events(filter, callbox_store::Page::after(after, limit)).await.map_err(error)?;
         Ok(EventPage { events: reading.events.into_iter().map(placed).collect(), end: reading.end })
     }

@@ -15,8 +15,7 @@ use crate::clock::wall;
 #[async_trait]
 impl Modules for Backend {
     async fn modules(&self, scope: Scope, filter: ModuleFilter, page: Page<ModuleId>) -> Result<Vec<Module>> {
-        let filter =
-            callbox_store::ModuleFilter { scope: scoped(scope), name: filter.name, state: filter.state };
+        let filter = callbox_store::ModuleFilter { scope: scoped(scope), name: filter.name, state: filter.state };
         self.parts.store.modules(filter, paged(page)).await.map_err(error)
     }
 

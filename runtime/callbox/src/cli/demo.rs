@@ -63,9 +63,8 @@ async fn show_all(guests: &Path, folder: &Path) -> Result<ExitCode> {
     let heard_fallback = folder.join("fallback.wav");
     let (told, events) = place(&client, tenant, &node, BROKEN, "", &heard_fallback).await?;
     ensure!(told.answered, "the call was refused: {} {}", told.cause.status, told.cause.reason);
-    let took_over = events.iter().any(|event| {
-        event["type"] == "control.started" && event["data"]["module_name"] == "fallback"
-    });
+    let took_over =
+        events.iter().any(|event| event["type"] == "control.started" && event["data"]["module_name"] == "fallback");
     ensure!(took_over, "the fallback did not take the call over");
 
     title("6. What each module used");
@@ -86,13 +85,7 @@ async fn show_all(guests: &Path, folder: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn application(
-    client: &Client,
-    tenant: Option<&str>,
-    name: &str,
-    handlers: &[&str],
-    number: &str,
-) -> Result<()> {
+async fn application(client: &Client, tenant: Option<&str>, name: &str, handlers: &[&str], number: &str) -> Result<()> {
     let handlers = handlers.iter().map(|module| json!({ "module": module })).collect();
     let id = push::put_application(client, tenant, name, handlers, Map::new()).await?;
     push::put_number(client, tenant, number, &id).await
@@ -129,7 +122,8 @@ async fn place(
         after = page["next"].as_str().unwrap_or(&after).to_owned();
         for event in page["items"].as_array().into_iter().flatten() {
             let at: Option<jiff::Timestamp> = event["at"].as_str().and_then(|at| at.parse().ok());
-            let since = at.zip(*began.get_or_insert(at)).map_or(0.0, |(at, began)| at.duration_since(began).as_secs_f64());
+            let since =
+                at.zip(*began.get_or_insert(at)).map_or(0.0, |(at, began)| at.duration_since(began).as_secs_f64());
             if let Some(line) = show::event(event) {
                 println!("   {since:7.3} s  {line}");
             }

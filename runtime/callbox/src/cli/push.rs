@@ -23,10 +23,8 @@ pub fn run(args: PushArgs) -> Result<ExitCode> {
         busy.finish_and_clear();
         let module = module?;
         println!("module {name} version {} ({})", module["version"], text(&module, "id")?);
-        let is_module_alone = args.application.is_none()
-            && args.number.is_none()
-            && args.fallback.is_empty()
-            && args.set.is_empty();
+        let is_module_alone =
+            args.application.is_none() && args.number.is_none() && args.fallback.is_empty() && args.set.is_empty();
         if is_module_alone {
             return Ok(ExitCode::SUCCESS);
         }
@@ -92,7 +90,9 @@ pub async fn put_number(client: &Client, tenant: Option<&str>, address: &str, ap
 
 fn name_of(module: &Path) -> Result<String> {
     let stem = module.file_stem().and_then(|stem| stem.to_str());
-    Ok(stem.with_context(|| format!("{} has no name that could be the module's: give --name", module.display()))?.to_owned())
+    Ok(stem
+        .with_context(|| format!("{} has no name that could be the module's: give --name", module.display()))?
+        .to_owned())
 }
 
 fn setting(pair: &str) -> Result<(String, Value)> {

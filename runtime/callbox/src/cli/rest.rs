@@ -121,7 +121,8 @@ pub fn text(value: &Value, name: &str) -> Result<String> {
 }
 
 pub fn read_key(path: &Path) -> Result<String> {
-    let key = std::fs::read_to_string(path).with_context(|| format!("cannot read the API key in {}", path.display()))?;
+    let key =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read the API key in {}", path.display()))?;
     Ok(key.trim().to_owned())
 }
 
@@ -130,7 +131,8 @@ async fn read<T: DeserializeOwned>(path: &str, response: Response) -> Result<T> 
     let body = response.bytes().await.with_context(|| format!("the API broke off its answer to {path}"))?;
     if status.is_success() {
         let text: &[u8] = if body.is_empty() { b"null" } else { &body };
-        return serde_json::from_slice(text).with_context(|| format!("the API's answer to {path} is not what it should be"));
+        return serde_json::from_slice(text)
+            .with_context(|| format!("the API's answer to {path} is not what it should be"));
     }
     Err(problem(status, &body))
 }

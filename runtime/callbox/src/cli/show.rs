@@ -22,8 +22,18 @@ pub fn ledger(rows: &Value) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_HORIZONTAL_ONLY);
     table.set_header([
-        "module", "version", "runs", "faults", "holding", "connected", "parked", "CPU", "peak memory", "host calls",
-        "frames out/in", "end",
+        "module",
+        "version",
+        "runs",
+        "faults",
+        "holding",
+        "connected",
+        "parked",
+        "CPU",
+        "peak memory",
+        "host calls",
+        "frames out/in",
+        "end",
     ]);
     for row in rows["items"].as_array().into_iter().flatten() {
         let usage = &row["usage"];

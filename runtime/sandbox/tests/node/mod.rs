@@ -18,11 +18,11 @@ use callbox_sandbox::{
     Throttle, UploadRefused, What,
 };
 
-pub struct Node {
-    pub handle: Handle,
-    pub events: Receiver<SandboxEvent>,
-    pub limits: Arc<Limits>,
-    pub folder: tempfile::TempDir,
+pub(crate) struct Node {
+    pub(crate) handle: Handle,
+    pub(crate) events: Receiver<SandboxEvent>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) folder: tempfile::TempDir,
     lent: Arc<Lent>,
     runs: AtomicU64,
     tokio: tokio::runtime::Runtime,
@@ -34,11 +34,11 @@ struct Lent {
 }
 
 impl Node {
-    pub fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self::with(limits, tempfile::tempdir().unwrap())
     }
 
-    pub fn with(limits: Limits, folder: tempfile::TempDir) -> Self {
+    pub(crate) fn with(limits: Limits, folder: tempfile::TempDir) -> Self {
         let mut config = Config::new(folder.path());
         config.threads = 1;
         config.compiler_command = vec![compiler().into()];
@@ -53,26 +53,26 @@ impl Node {
         Self { handle, events, limits: Arc::new(limits), folder, lent, runs: AtomicU64::new(0), tokio }
     }
 
-    pub fn accept(&self, upload: Vec<u8>) -> Result<Described, UploadRefused> {
+    pub(crate) fn accept(&self, upload: Vec<u8>) -> Result<Described, UploadRefused> {
         self.tokio.block_on(self.handle.accept(upload, Arc::clone(&self.limits)))
     }
 
-    pub fn module(&self, number: u128, wat: &str) -> Installed {
+    pub(crate) fn module(&self, number: u128, wat: &str) -> Installed {
         self.install(number, &component(wat))
     }
 
-    pub fn install(&self, number: u128, upload: &[u8]) -> Installed {
+    pub(crate) fn install(&self, number: u128, upload: &[u8]) -> Installed {
         let described = self.accept(upload.to_vec()).expect("the module is taken");
         let module = ModuleId::from_u128(number);
         self.lent.components.lock().unwrap().insert(module, described.component.clone());
         Installed { module, digest: described.digest }
     }
 
-    pub fn start(&self, installed: &Installed) -> RunId {
+    pub(crate) fn start(&self, installed: &Installed) -> RunId {
         self.start_for(installed, TenantId::from_u128(1), Arc::clone(&self.limits))
     }
 
-    pub fn start_for(&self, installed: &Installed, tenant: TenantId, limits: Arc<Limits>) -> RunId {
+    pub(crate) fn start_for(&self, installed: &Installed, tenant: TenantId, limits: Arc<Limits>) -> RunId {
         let run = RunId::from_u128(u128::from(self.runs.fetch_add(1, Ordering::Relaxed) + 1));
         self.handle.start(StartControl {
             call: CallId::from_u128(7),
@@ -89,12 +89,12 @@ impl Node {
         run
     }
 
-    pub fn next(&self) -> SandboxEvent {
+    pub(crate) fn next(&self) -> SandboxEvent {
         self.events.recv_timeout(Duration::from_secs(60)).expect("an event within a minute")
     }
 
     /// Runs to the end; every step is answered with `Done`.
-    pub fn end(&self, run: RunId) -> (GuestEnd, RunUsage) {
+    pub(crate) fn end(&self, run: RunId) -> (GuestEnd, RunUsage) {
         loop {
             let event = self.next();
             assert_eq!(event.run, run);
@@ -106,7 +106,7 @@ impl Node {
         }
     }
 
-    pub fn fault(&self, run: RunId) -> Fault {
+    pub(crate) fn fault(&self, run: RunId) -> Fault {
         match self.end(run).0 {
             GuestEnd::Fault(fault) => fault,
             other => panic!("no fault: {other:?}"),
@@ -114,12 +114,12 @@ impl Node {
     }
 }
 
-pub struct Installed {
-    pub module: ModuleId,
-    pub digest: String,
+pub(crate) struct Installed {
+    pub(crate) module: ModuleId,
+    pub(crate) digest: String,
 }
 
-pub fn compiler() -> PathBuf {
+pub(crate) fn compiler() -> PathBuf {
     let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
@@ -129,7 +129,7 @@ pub fn compiler() -> PathBuf {
     path
 }
 
-pub fn small() -> Limits {
+pub(crate) fn small() -> Limits {
     Limits { instances: 8, tenant_instances_permille: 1_000, ..Limits::default() }
 }
 
@@ -150,40 +150,40 @@ fn info() -> CallInfo {
 }
 
 /// A module of the contract: functions it imports, what `handle` does, what else it has.
-pub fn guest(imports: &str, body: &str, more: &str) -> String {
+pub(crate) fn guest(imports: &str, body: &str, more: &str) -> String {
     guest_with("(memory (export \"memory\") 1)", REALLOC, imports, body, more)
 }
 
-pub fn guest_with(memory: &str, realloc: &str, imports: &str, body: &str, more: &str) -> String {
+pub(crate) fn guest_with(memory: &str, realloc: &str, imports: &str, body: &str, more: &str) -> String {
     format!(
         "(module {imports} {memory} (global $heap (mut i32) (i32.const 4096)) {realloc} {more}
            (func $handle (export \"handle\") (param i32) (result i32) {body} (i32.const 64)))"
     )
 }
 
-pub const REALLOC: &str = "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32)
+pub(crate) const REALLOC: &str = "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32)
     (global.get $heap)
     (global.set $heap (i32.and (i32.add (i32.add (global.get $heap) (local.get 3)) (i32.const 7)) (i32.const -8))))";
-pub const NEXT: &str = "(import \"callbox:voice/events@0.1.0\" \"next\" (func $next (param i32 i32 i32)))";
-pub const PARK: &str = "(call $next (i32.const 0) (i32.const 0) (i32.const 1024))";
-pub const LOG: &str = "(import \"callbox:voice/log@0.1.0\" \"write\" (func $log (param i32 i32 i32)))";
-pub const RANDOM: &str = "(import \"callbox:voice/ambient@0.1.0\" \"random\" (func $random (result i32)))";
-pub const RING: &str = "(import \"callbox:voice/call@0.1.0\" \"ring\" (func $ring (param i32 i32)))";
+pub(crate) const NEXT: &str = "(import \"callbox:voice/events@0.1.0\" \"next\" (func $next (param i32 i32 i32)))";
+pub(crate) const PARK: &str = "(call $next (i32.const 0) (i32.const 0) (i32.const 1024))";
+pub(crate) const LOG: &str = "(import \"callbox:voice/log@0.1.0\" \"write\" (func $log (param i32 i32 i32)))";
+pub(crate) const RANDOM: &str = "(import \"callbox:voice/ambient@0.1.0\" \"random\" (func $random (result i32)))";
+pub(crate) const RING: &str = "(import \"callbox:voice/call@0.1.0\" \"ring\" (func $ring (param i32 i32)))";
 
 /// The core module with the contract's `component-type` section.
-pub fn core(wat: &str) -> Vec<u8> {
+pub(crate) fn core(wat: &str) -> Vec<u8> {
     with_world(wat, WORLD, "handler")
 }
 
-pub fn component(wat: &str) -> Vec<u8> {
+pub(crate) fn component(wat: &str) -> Vec<u8> {
     componentize(&core(wat))
 }
 
-pub fn componentize(core: &[u8]) -> Vec<u8> {
+pub(crate) fn componentize(core: &[u8]) -> Vec<u8> {
     wit_component::ComponentEncoder::default().module(core).unwrap().validate(false).encode().unwrap()
 }
 
-pub fn with_world(wat: &str, world_text: &str, world: &str) -> Vec<u8> {
+pub(crate) fn with_world(wat: &str, world_text: &str, world: &str) -> Vec<u8> {
     let mut bytes = wat::parse_str(wat).unwrap();
     let mut resolve = wit_parser::Resolve::default();
     let wit = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit");
@@ -194,7 +194,7 @@ pub fn with_world(wat: &str, world_text: &str, world: &str) -> Vec<u8> {
     bytes
 }
 
-pub const WORLD: &str = "package test:guest;
+pub(crate) const WORLD: &str = "package test:guest;
 world handler { include callbox:voice/call-handler@0.1.0; }";
 
 impl Kv for Lent {

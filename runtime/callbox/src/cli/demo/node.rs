@@ -61,7 +61,8 @@ impl Running {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the node ended at its start ({status}):\n{}", self.said());
             }
-            if client.get(format!("http://{health}/readyz")).send().await.is_ok_and(|ready| ready.status().is_success()) {
+            if client.get(format!("http://{health}/readyz")).send().await.is_ok_and(|ready| ready.status().is_success())
+            {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
