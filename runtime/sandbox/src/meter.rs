@@ -204,7 +204,7 @@ mod tests {
         assert!(matches!(meter.host_call("call.info", start, &limits), Pace::Wait(_)));
         let mut now = start;
         let over = loop {
-            now += Duration::from_millis(101);
+            now += Duration::from_millis(99);
             match meter.host_call("call.info", now, &limits) {
                 Pace::Over => break now - start,
                 Pace::Go | Pace::Wait(_) => assert!(now - start < Duration::from_secs(20)),
