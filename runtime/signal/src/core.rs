@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use callbox_model::{LegCommand, LegEvent, LegKey, Refused};
-use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Peer, Settings, Transport};
+use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Method, Peer, Settings, Transport};
 use metrics::{Counter, counter, gauge};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
@@ -34,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) rearm: Rc<Notify>,
     armed: Option<Duration>,
     legs: Arc<AtomicUsize>,
+    /// Which of our addresses leads to whom, and since when that is known.
+    ways: HashMap<IpAddr, (Duration, IpAddr)>,
     effects: Vec<Effect>,
     meters: Meters,
 }
@@ -50,6 +52,10 @@ struct Meters {
     stranger: Counter,
     flood: Counter,
     lost: Counter,
+    /// By method, in the order of [`METHODS`]; all others last.
+    requests: Vec<Counter>,
+    /// By the first digit of the status.
+    responses: Vec<Counter>,
 }
 
 impl Core {
@@ -77,6 +83,7 @@ impl Core {
             rearm: Rc::new(Notify::new()),
             armed: None,
             legs,
+            ways: HashMap::new(),
             effects: Vec::new(),
             meters: Meters {
                 received: counter!("sip_messages_total", "direction" => "in"),
@@ -85,6 +92,12 @@ impl Core {
                 stranger: dropped("not-allowed"),
                 flood: dropped("flood"),
                 lost: dropped("not-sent"),
+                requests: METHODS
+                    .iter()
+                    .chain(&["other"])
+                    .map(|&method| counter!("sip_requests_total", "method" => method))
+                    .collect(),
+                responses: CLASSES.iter().map(|&class| counter!("sip_responses_total", "class" => class)).collect(),
             },
         }
     }
@@ -106,7 +119,8 @@ impl Core {
         if self.is_stranger(remote.ip()) || bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
             return;
         }
-        let local = if local.ip().is_unspecified() { SocketAddr::new(towards(remote), local.port()) } else { local };
+        let local =
+            if local.ip().is_unspecified() { SocketAddr::new(self.towards(remote), local.port()) } else { local };
         let peer = Peer { transport: Transport::Udp, local, remote, connection: 0 };
         let message = Message::parse_datagram(Bytes::copy_from_slice(bytes), &Limits::default());
         self.message(peer, message);
@@ -120,10 +134,19 @@ impl Core {
         }
         let now = self.now();
         let is_request = message.as_ref().is_ok_and(Message::is_request);
-        let level = if is_request { self.rates.take(now, peer.remote.ip()) } else { Level::Fine };
-        if level == Level::Flood {
-            self.meters.flood.increment(1);
-            return;
+        let mut level = if is_request { self.rates.take(now, peer.remote.ip()) } else { Level::Fine };
+        if let (Level::Over | Level::Flood, Ok(message)) = (level, &message) {
+            // What belongs to a call that is here goes through: an ACK or a BYE that is dropped
+            // makes more work than it saves. Of what is new, only an INVITE is told.
+            if self.agent.is_known(message) {
+                level = Level::Fine;
+            } else if level == Level::Flood || message.method() != Some(&Method::Invite) {
+                self.meters.flood.increment(1);
+                return;
+            }
+        }
+        if let Ok(message) = &message {
+            self.meters.count(message);
         }
         let mut begun = None;
         let (admission, advertised) = (&self.admission, self.config.advertised);
@@ -180,6 +203,19 @@ impl Core {
         let now = self.now();
         let mut effects = std::mem::take(&mut self.effects);
         self.agent.disconnected(now, connection, &mut effects);
+        self.carry(effects);
+    }
+
+    /// Whether a call needs this connection.
+    pub(crate) fn is_used(&self, connection: u64) -> bool {
+        self.agent.is_used(connection)
+    }
+
+    /// The end of the thread: every leg is told.
+    pub(crate) fn close(&mut self) {
+        let now = self.now();
+        let mut effects = std::mem::take(&mut self.effects);
+        self.agent.close(now, &mut effects);
         self.carry(effects);
     }
 
@@ -248,7 +284,7 @@ impl Core {
                     .filter_map(|socket| socket.local_addr().ok())
                     .find(|local| local.is_ipv4() == remote.is_ipv4())
                     .ok_or_else(|| Refused::Invalid(format!("no UDP socket reaches {remote}")))?;
-                let ip = if local.ip().is_unspecified() { towards(remote) } else { local.ip() };
+                let ip = if local.ip().is_unspecified() { self.towards(remote) } else { local.ip() };
                 Ok(Peer { transport: Transport::Udp, local: SocketAddr::new(ip, local.port()), remote, connection: 0 })
             }
             Some("tcp") => {
@@ -258,7 +294,7 @@ impl Core {
                     None => self.connect(remote),
                 };
                 let port = self.tcp.first().map_or(5_060, SocketAddr::port);
-                let local = SocketAddr::new(towards(remote), port);
+                let local = SocketAddr::new(self.towards(remote), port);
                 Ok(Peer { transport: Transport::Tcp, local, remote, connection })
             }
             Some(other) => Err(Refused::Invalid(format!("transport `{other}` is not spoken"))),
@@ -275,6 +311,37 @@ impl Core {
     }
 }
 
+impl Core {
+    /// As [`towards`], which takes the kernel 30 us: remembered for a minute, since routes change.
+    fn towards(&mut self, remote: SocketAddr) -> IpAddr {
+        let now = self.now();
+        if let Some((since, local)) = self.ways.get(&remote.ip())
+            && now - *since < WAY_KEPT
+        {
+            return *local;
+        }
+        if self.ways.len() >= self.config.sources {
+            self.ways.clear();
+        }
+        let local = towards(remote);
+        self.ways.insert(remote.ip(), (now, local));
+        local
+    }
+}
+
+impl Meters {
+    fn count(&self, message: &Message) {
+        match (message.method(), message.status()) {
+            (Some(method), _) => {
+                let known = METHODS.iter().position(|name| *name == method.as_str());
+                self.requests[known.unwrap_or(METHODS.len())].increment(1);
+            }
+            (None, Some(status)) => self.responses[usize::from(status / 100).min(6)].increment(1),
+            (None, None) => {}
+        }
+    }
+}
+
 /// The address of this machine that a far end would see. Nothing is sent.
 fn towards(remote: SocketAddr) -> IpAddr {
     let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
@@ -282,3 +349,7 @@ fn towards(remote: SocketAddr) -> IpAddr {
         .and_then(|socket| socket.connect(remote).and_then(|()| socket.local_addr()))
         .map_or(remote.ip(), |local| local.ip())
 }
+
+const WAY_KEPT: Duration = Duration::from_secs(60);
+const METHODS: &[&str] = &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "REGISTER"];
+const CLASSES: &[&str] = &["none", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];

@@ -59,7 +59,7 @@ impl Service {
         Ok((Self { thread: Some(thread), stop: Some(stop) }, handle))
     }
 
-    /// Closes the sockets. Calls are to be hung up before.
+    /// Closes the sockets. Calls are to be hung up before; those that are left are told of their end.
     pub fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -74,11 +74,15 @@ impl Handle {
     /// Never waits. Answered by [`LegEvent::Reply`], whatever happens.
     pub fn send(&self, leg: LegKey, command: LegCommand) {
         let ask = command.ask();
-        if self.commands.try_send((leg, command)).is_err() {
-            metrics::counter!("sip_dropped_total", "reason" => "commands-full").increment(1);
-            let why = Refused::Invalid("signalling does not keep up".to_owned());
-            (self.events)(leg, LegEvent::Reply { ask, result: Err(why) });
-        }
+        let why = match self.commands.try_send((leg, command)) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Closed(_)) => Refused::Gone,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                metrics::counter!("sip_dropped_total", "reason" => "commands-full").increment(1);
+                Refused::Invalid("signalling does not keep up".to_owned())
+            }
+        };
+        (self.events)(leg, LegEvent::Reply { ask, result: Err(why) });
     }
 
     pub fn listening(&self) -> &[(Transport, SocketAddr)] {
@@ -137,6 +141,9 @@ fn run(
             match transport {
                 Transport::Udp => {
                     let Ok(socket) = UdpSocket::from_std(socket.into()) else { continue };
+                    // Until the runtime has heard that the socket takes datagrams, sending fails
+                    // without being tried.
+                    let _ = socket.writable().await;
                     let socket = Rc::new(socket);
                     core.borrow_mut().udp.push(socket.clone());
                     tokio::task::spawn_local(datagrams(core.clone(), socket));
@@ -151,6 +158,7 @@ fn run(
         tokio::task::spawn_local(commands(core.clone(), queue));
         tokio::task::spawn_local(timers(core.clone(), rearm));
         let _ = stopped.await;
+        core.borrow_mut().close();
     });
 }
 

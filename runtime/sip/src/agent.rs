@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::header::Name;
 use crate::message::{Broken, Message, Method};
-use crate::transaction::{Again, Carriage, Client, Heard, Server, Time};
+use crate::transaction::{Again, Carriage, Client, GIVE_UP, Heard, Server, Time};
 use crate::write::Writer;
 use leg::{AcceptedKind, Cancel, Leg, Stage};
 
@@ -38,6 +38,10 @@ pub struct Agent {
     running: HashMap<(String, String, u32), String>,
     due: BTreeSet<(Time, Due)>,
 }
+
+/// Refusals and small talk are kept for 32 s each, so that repetitions are answered the same. Past
+/// this many, new requests are answered without a transaction, and forgotten.
+const MOST_SERVERS: usize = 65_536;
 
 #[derive(Debug)]
 struct Serving {
@@ -99,14 +103,14 @@ impl Agent {
         let message = match message {
             Ok(message) => message,
             Err(Broken { error, head: Some(head) }) => {
-                self.refuse_statelessly(peer, &head, 400, &error.to_string(), out);
+                self.refuse_statelessly(peer, &head, 400, &error.to_string(), &[], out);
                 return;
             }
             Err(Broken { head: None, .. }) => return,
         };
         if let Err(invalid) = message.validate() {
             if let Some(status) = invalid.status {
-                self.refuse_statelessly(peer, &message, status, &invalid.reason, out);
+                self.refuse_statelessly(peer, &message, status, &invalid.reason, &[], out);
             }
             return;
         }
@@ -128,7 +132,26 @@ impl Agent {
             .collect();
         lost.sort();
         for branch in lost {
-            self.client_timed_out(now, &branch, out);
+            self.client_failed(now, &branch, 503, "the connection is gone", out);
+        }
+    }
+
+    /// Whether a leg is reached over this connection.
+    pub fn is_used(&self, connection: u64) -> bool {
+        self.legs.values().any(|leg| leg.dialog.peer.connection == connection)
+    }
+
+    /// Whether a request belongs to what stands here already: a transaction, or a leg.
+    pub fn is_known(&self, message: &Message) -> bool {
+        let Some(method) = message.method() else { return false };
+        self.servers.contains_key(&requests::transaction_key(message, method)) || self.is_ours(message).is_some()
+    }
+
+    /// The driver stops: every leg is told.
+    pub fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
+        let legs: Vec<_> = self.legs.keys().copied().collect();
+        for id in legs {
+            self.end(now, id, 503, "signalling stops", false, out);
         }
     }
 
@@ -172,7 +195,7 @@ impl Agent {
         match asking.machine.tick(now) {
             Heard::Send(bytes) => out.push(Effect::Send { peer: asking.peer, bytes }),
             Heard::Timeout => {
-                self.client_timed_out(now, branch, out);
+                self.client_failed(now, branch, 408, "no answer", out);
                 return;
             }
             Heard::Nothing | Heard::News => {}
@@ -239,6 +262,7 @@ impl Agent {
                 out.push(Effect::Send { peer: leg.dialog.peer, bytes: accepted.bytes.clone() });
             }
         }
+        self.remind(now, id, out);
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if leg.reoffer.as_ref().is_some_and(|reoffer| reoffer.until <= now) {
             self.answer_reoffer(now, id, 500, None, out);
@@ -248,26 +272,52 @@ impl Agent {
         {
             // After the CANCEL an answer is owed for a while; then the far end is given up.
             if *cancel == Cancel::Sent {
-                self.end(id, 408, "no answer", false, out);
+                self.end(now, id, 408, "no answer", false, out);
             } else {
-                *give_up = now + crate::transaction::GIVE_UP;
+                *give_up = now + GIVE_UP;
                 self.cancel(now, id, Some("no answer".to_owned()), out);
             }
         }
         self.schedule_leg(id);
     }
 
+    /// 13.3.1.1: a caller who waits long is told again that it rings.
+    fn remind(&mut self, now: Time, id: LegId, out: &mut Vec<Effect>) {
+        let Some(Leg { stage: Stage::Incoming { transaction, remind }, .. }) = self.legs.get_mut(&id) else { return };
+        if remind.is_none_or(|at| at > now) {
+            return;
+        }
+        *remind = Some(now + commands::REMIND_EVERY);
+        if let Some(serving) = self.servers.get(transaction)
+            && let Again::Send(bytes) = serving.machine.repeated()
+        {
+            out.push(Effect::Send { peer: serving.peer, bytes });
+        }
+    }
+
     // Answers.
 
     /// Without a transaction: for what cannot have one.
-    fn refuse_statelessly(&mut self, peer: Peer, request: &Message, status: u16, reason: &str, out: &mut Vec<Effect>) {
+    fn refuse_statelessly(
+        &self,
+        peer: Peer,
+        request: &Message,
+        status: u16,
+        reason: &str,
+        headers: &[(&str, &str)],
+        out: &mut Vec<Effect>,
+    ) {
         if !request.is_request() || request.method() == Some(&Method::Ack) {
             return;
         }
         let Some(via) = request.top_via() else { return };
-        let tag = self.chance.token();
+        // 8.2.7: the same request is answered with the same tag, though nothing is kept of it.
+        let tag = self.chance.token_of(request.first(Name::Via).unwrap_or_default().as_ref());
         let mut writer = Writer::response_to(request, peer.remote, status, reason, Some(&tag));
         writer.header("Server", &self.settings.product);
+        for (name, value) in headers {
+            writer.header(name, value);
+        }
         let to = back_to(peer, &via);
         if let Ok(bytes) = writer.empty() {
             out.push(Effect::Send { peer: to, bytes });
@@ -285,8 +335,23 @@ impl Agent {
         out: &mut Vec<Effect>,
     ) {
         let tag = self.chance.token();
+        self.refuse_as(now, key, &tag, status, reason, headers, out);
+    }
+
+    /// With a tag that is in use already.
+    #[expect(clippy::too_many_arguments, reason = "all that an answer is made of")]
+    fn refuse_as(
+        &mut self,
+        now: Time,
+        key: &str,
+        tag: &str,
+        status: u16,
+        reason: &str,
+        headers: &[(&str, &str)],
+        out: &mut Vec<Effect>,
+    ) {
         let Some(serving) = self.servers.get(key) else { return };
-        let mut writer = self.answer_writer(serving, status, reason, Some(&tag));
+        let mut writer = self.answer_writer(serving, status, reason, Some(tag));
         for (name, value) in headers {
             writer.header(name, value);
         }
@@ -315,12 +380,19 @@ impl Agent {
     }
 
     /// The leg is no more. Its transactions live on for as long as they must.
-    fn end(&mut self, id: LegId, status: u16, reason: &str, remote: bool, out: &mut Vec<Effect>) {
+    fn end(&mut self, now: Time, id: LegId, status: u16, reason: &str, remote: bool, out: &mut Vec<Effect>) {
         let Some(leg) = self.legs.remove(&id) else { return };
         if let Some(at) = leg.deadline {
             self.due.remove(&(at, Due::Leg(id)));
         }
         self.dialogs.remove(&(leg.dialog.call_id, leg.dialog.local_tag));
+        // An INVITE that rings waits for as long as its user does; now nobody waits.
+        if let Stage::Dialling { branch, .. } = leg.stage {
+            if let Some(asking) = self.clients.get_mut(&branch) {
+                asking.machine.abandon(now);
+            }
+            self.schedule_client(&branch);
+        }
         self.tell(id, Event::Ended { status, reason: reason.to_owned(), remote }, out);
     }
 

@@ -18,7 +18,7 @@ mod agent;
 mod framer;
 mod header;
 mod message;
-#[cfg(feature = "rsip")]
+#[cfg(any(test, feature = "rsip"))]
 pub mod rsip;
 
 mod scan;

@@ -19,9 +19,14 @@ impl Chance {
     /// 64 bits in 16 hexadecimal digits.
     pub(crate) fn token(&mut self) -> String {
         self.count += 1;
+        self.token_of(&self.count.to_be_bytes())
+    }
+
+    /// The same of the same bytes.
+    pub(crate) fn token_of(&self, bytes: &[u8]) -> String {
         #[expect(deprecated, reason = "SipHash with keys of our own is what is wanted, and no crate is needed for it")]
         let mut hash = std::hash::SipHasher::new_with_keys(self.keys.0, self.keys.1);
-        hash.write_u64(self.count);
+        hash.write(bytes);
         format!("{:016x}", hash.finish())
     }
 

@@ -28,6 +28,9 @@ impl Agent {
             Command::Reject { status, reason, headers } => self.reject(now, id, status, &reason, &headers, out),
             Command::Hangup { reason } => self.hang_up(now, id, reason, out),
             Command::AnswerReoffer { body } => self.decide_reoffer(now, id, 200, Some(body), out),
+            Command::RefuseReoffer { status } if !(300..=699).contains(&status) => {
+                Err(No::Invalid(format!("{status} refuses nothing")))
+            }
             Command::RefuseReoffer { status } => self.decide_reoffer(now, id, status, None, out),
         };
         let reply = Effect::Event { leg: id, event: Event::Reply { ask, result } };
@@ -38,7 +41,7 @@ impl Agent {
     /// The INVITE's transaction, while it may still be answered.
     fn ringing(&self, id: LegId) -> Result<String, No> {
         match self.legs.get(&id) {
-            Some(Leg { stage: Stage::Incoming { transaction }, .. }) => Ok(transaction.clone()),
+            Some(Leg { stage: Stage::Incoming { transaction, .. }, .. }) => Ok(transaction.clone()),
             Some(leg) => Err(No::State(leg.state())),
             None => Err(No::Gone),
         }
@@ -62,6 +65,9 @@ impl Agent {
             None => writer.empty(),
         };
         self.put_answer(now, &key, status, bytes.map_err(unwritable)?, out);
+        if let Some(Leg { stage: Stage::Incoming { remind, .. }, .. }) = self.legs.get_mut(&id) {
+            *remind = Some(now + REMIND_EVERY);
+        }
         Ok(())
     }
 
@@ -75,13 +81,13 @@ impl Agent {
     ) -> Result<(), No> {
         let key = self.ringing(id)?;
         let mut writer = self.invite_answer(&key, id, 200, "")?;
-        for (name, value) in headers {
-            writer.header(name, value);
-        }
+        add_headers(&mut writer, headers, 200)?;
         let bytes = writer.body("application/sdp", &body).map_err(unwritable)?;
         self.put_answer(now, &key, 200, bytes.clone(), out);
         if let Some(leg) = self.legs.get_mut(&id) {
-            let cseq = leg.dialog.remote_cseq.unwrap_or_default();
+            // The INVITE's own number, whatever came within the early dialog since: the ACK has it.
+            let invite = self.servers.get(&key).and_then(|serving| serving.request.cseq());
+            let cseq = invite.map(|(number, _)| number).unwrap_or_default();
             leg.stage = Stage::Up;
             leg.accepted = accepted(now, bytes, cseq, AcceptedKind::First);
         }
@@ -102,13 +108,11 @@ impl Agent {
             return Err(No::Invalid(format!("{status} refuses nothing")));
         }
         let mut writer = self.invite_answer(&key, id, status, reason)?;
-        for (name, value) in headers {
-            writer.header(name, value);
-        }
+        add_headers(&mut writer, headers, status)?;
         let bytes = writer.empty().map_err(unwritable)?;
         self.put_answer(now, &key, status, bytes, out);
         let said = if reason.is_empty() { crate::write::phrase(status) } else { reason };
-        self.end(id, status, said, false, out);
+        self.end(now, id, status, said, false, out);
         Ok(())
     }
 
@@ -165,7 +169,7 @@ impl Agent {
         add_reason(&mut writer, reason.as_deref());
         writer.header("User-Agent", &self.settings.product);
         if !self.ask(now, id, peer, branch, Purpose::Bye, writer, out) {
-            self.end(id, 0, &reason.unwrap_or_default(), false, out);
+            self.end(now, id, 0, &reason.unwrap_or_default(), false, out);
         }
     }
 
@@ -238,9 +242,7 @@ impl Agent {
         writer.header("Contact", &contact(&wanted.to, &self.settings));
         writer.header(methods().0, methods().1);
         writer.header("User-Agent", &self.settings.product);
-        for (name, value) in &wanted.headers {
-            writer.header(name, value);
-        }
+        add_headers(&mut writer, &wanted.headers, 0)?;
         let bytes = writer.body("application/sdp", &wanted.body).map_err(unwritable)?;
         let Ok(invite) = Message::parse_datagram(bytes.clone(), &Limits::default()) else {
             return Err(No::Invalid("the INVITE cannot be read back".to_owned()));
@@ -260,7 +262,8 @@ impl Agent {
 
     /// 9.1
     pub(super) fn cancel(&mut self, now: Time, id: LegId, reason: Option<String>, out: &mut Vec<Effect>) {
-        let Some(Leg { stage: Stage::Dialling { branch, invite, cancel, .. }, .. }) = self.legs.get_mut(&id) else {
+        let Some(Leg { stage: Stage::Dialling { branch, invite, cancel, give_up }, .. }) = self.legs.get_mut(&id)
+        else {
             return;
         };
         if *cancel == Cancel::Sent {
@@ -272,6 +275,8 @@ impl Agent {
             return;
         }
         *cancel = Cancel::Sent;
+        // The 487 is owed within 64*T1; after that there is nobody.
+        *give_up = now + GIVE_UP;
         let peer = asking.peer;
         let mut writer = Writer::request(&Method::Cancel, &String::from_utf8_lossy(invite.request_uri()));
         let number = invite.cseq().map(|(number, _)| number).unwrap_or_default();
@@ -326,6 +331,23 @@ fn add_reason(writer: &mut Writer, reason: Option<&str>) {
         writer.header("Reason", &format!("SIP;cause=200;text=\"{plain}\""));
     }
 }
+
+/// What belongs to the protocol's own working is not the user's to give, but for where a caller is
+/// sent to (21.3).
+fn add_headers(writer: &mut Writer, headers: &[(String, String)], status: u16) -> Result<(), No> {
+    for (name, value) in headers {
+        let known = Name::read(name.as_bytes());
+        let is_redirect = known == Name::Contact && (300..400).contains(&status);
+        if known.is_plumbing() && !is_redirect {
+            return Err(No::Invalid(format!("the header `{name}` belongs to the protocol")));
+        }
+        writer.header(name, value);
+    }
+    Ok(())
+}
+
+/// 13.3.1.1: proxies give a call up that is silent for three minutes.
+pub(super) const REMIND_EVERY: Duration = Duration::from_secs(60);
 
 fn unwritable(error: Unwritable) -> No {
     No::Invalid(error.to_string())

@@ -93,7 +93,11 @@ impl Dialog {
         chance: &mut Chance,
     ) -> (Writer, String) {
         let branch = chance.branch();
-        let mut writer = Writer::request(method, &self.target);
+        // 12.2.1.1: a first route without `lr` routes strictly: it is the Request-URI, and the
+        // target is the last route.
+        let strict = self.routes.first().filter(|route| !is_loose(route));
+        let writer_target = strict.map_or(self.target.as_str(), |route| bare(route));
+        let mut writer = Writer::request(method, writer_target);
         let via = self.peer.advertised(settings);
         let remote_tag = if self.remote_tag.is_empty() { String::new() } else { format!(";tag={}", self.remote_tag) };
         writer
@@ -103,8 +107,11 @@ impl Dialog {
             .header("To", &format!("{}{remote_tag}", self.remote))
             .header("Call-ID", &self.call_id)
             .header("CSeq", &format!("{cseq} {method}"));
-        for route in &self.routes {
+        for route in self.routes.iter().skip(usize::from(strict.is_some())) {
             writer.header("Route", route);
+        }
+        if strict.is_some() {
+            writer.header("Route", &format!("<{}>", self.target));
         }
         (writer, branch)
     }
@@ -127,6 +134,16 @@ impl Dialog {
             _ => self.peer,
         }
     }
+}
+
+/// The URI of a route, without its brackets.
+fn bare(route: &str) -> &str {
+    let inside = route.split_once('<').map_or(route, |(_, inside)| inside);
+    inside.split('>').next().unwrap_or(inside)
+}
+
+fn is_loose(route: &str) -> bool {
+    Uri::read(bare(route).as_bytes()).is_ok_and(|uri| uri.params.has("lr"))
 }
 
 enum Order {

@@ -19,8 +19,8 @@ pub(crate) struct Leg {
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// Theirs, not answered.
-    Incoming { transaction: String },
+    /// Theirs, not answered. `remind` is when the caller is told again that it rings (13.3.1.1).
+    Incoming { transaction: String, remind: Option<Time> },
     /// Answered, one way or the other.
     Up,
     /// Ours, not answered. `give_up` is when nobody has.
@@ -79,11 +79,12 @@ impl Leg {
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         let accepted = self.accepted.as_ref().map(|accepted| accepted.again.at().min(accepted.until));
         let reoffer = self.reoffer.as_ref().map(|reoffer| reoffer.until);
-        let dialling = match &self.stage {
+        let stage = match &self.stage {
             Stage::Dialling { give_up, .. } => Some(*give_up),
-            _ => None,
+            Stage::Incoming { remind, .. } => *remind,
+            Stage::Up | Stage::Leaving { .. } => None,
         };
-        [accepted, reoffer, dialling].into_iter().flatten().min()
+        [accepted, reoffer, stage].into_iter().flatten().min()
     }
 
     /// What it is, for a refusal.

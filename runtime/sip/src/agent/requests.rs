@@ -4,7 +4,7 @@ use super::body;
 use super::border::{Decision, Effect, Event, Invite, Peer};
 use super::dialog::Dialog;
 use super::leg::{AcceptedKind, Leg, Reoffer, ReofferKind, Stage};
-use super::{Agent, Serving, back_to, carriage, methods, running_key};
+use super::{Agent, MOST_SERVERS, Refusal, Serving, Transport, back_to, carriage, methods, running_key};
 use crate::header::Name;
 use crate::message::{Message, Method};
 use crate::transaction::{Again, Server, Time};
@@ -31,6 +31,13 @@ impl Agent {
             }
             return;
         }
+        if method == Method::Options && self.refuse_extensions_of(peer, &message, out) {
+            return;
+        }
+        if self.servers.len() >= MOST_SERVERS {
+            self.refuse_statelessly(peer, &message, 503, "Overloaded", &[("Retry-After", "10")], out);
+            return;
+        }
         let machine = match method {
             Method::Invite => Server::invite(carriage(&peer)),
             _ => Server::other(carriage(&peer)),
@@ -41,7 +48,7 @@ impl Agent {
         match method {
             Method::Cancel => self.cancelled(now, &key, &message, out),
             _ if message.to().is_some_and(|to| to.params.has("tag")) => {
-                self.within_dialog(now, &key, &message, &method, out);
+                self.within_dialog(now, &key, peer, &message, &method, out);
             }
             Method::Invite => self.invited(now, &key, peer, message, admit, out),
             Method::Options => self.options(now, &key, out),
@@ -80,7 +87,7 @@ impl Agent {
             return;
         };
         if self.legs.len() >= self.settings.most_legs {
-            self.refuse(now, key, 503, "Too many calls", &[("Retry-After", "10")], out);
+            self.turn_away(key, peer, &message, "Too many calls", 10, out);
             return;
         }
         let tag = self.chance.token();
@@ -90,6 +97,10 @@ impl Agent {
         };
         let invite = Invite { message, peer, offer };
         match admit(&invite) {
+            // A node that has too much to do keeps nothing of those it turns away.
+            Err(Refusal { status: 503, reason, retry_after_s: Some(seconds) }) => {
+                self.turn_away(key, peer, &invite.message, &reason, seconds, out);
+            }
             Err(refusal) => {
                 let retry = refusal.retry_after_s.map(|seconds| seconds.to_string());
                 let headers: Vec<_> = retry.iter().map(|seconds| ("Retry-After", seconds.as_str())).collect();
@@ -100,7 +111,7 @@ impl Agent {
                     self.running.insert(running, key.to_owned());
                 }
                 self.dialogs.insert((dialog.call_id.clone(), dialog.local_tag.clone()), id);
-                let stage = Stage::Incoming { transaction: key.to_owned() };
+                let stage = Stage::Incoming { transaction: key.to_owned(), remind: None };
                 self.legs.insert(id, Leg { dialog, stage, accepted: None, reoffer: None, deadline: None });
                 if let Some(serving) = self.servers.get_mut(key) {
                     serving.leg = Some(id);
@@ -113,6 +124,30 @@ impl Agent {
                 }
             }
         }
+    }
+
+    /// 503, without a transaction: one answer for each time that it is asked.
+    fn turn_away(
+        &mut self,
+        key: &str,
+        peer: Peer,
+        message: &Message,
+        reason: &str,
+        seconds: u32,
+        out: &mut Vec<Effect>,
+    ) {
+        self.servers.remove(key);
+        self.refuse_statelessly(peer, message, 503, reason, &[("Retry-After", &seconds.to_string())], out);
+    }
+
+    /// As [`Self::refuse_extensions`], for what is answered without a transaction.
+    fn refuse_extensions_of(&self, peer: Peer, message: &Message, out: &mut Vec<Effect>) -> bool {
+        let required = message.list(Name::Require);
+        if required.is_empty() {
+            return false;
+        }
+        self.refuse_statelessly(peer, message, 420, "", &[("Unsupported", &required.join(", "))], out);
+        true
     }
 
     /// 8.2.2.3: no extension is spoken. True when the request was refused.
@@ -137,12 +172,17 @@ impl Agent {
             self.refuse(now, key, 481, "", &[], out);
             return;
         };
-        self.refuse(now, key, 200, "", &[], out);
+        // 9.2: with the tag of the answers to the INVITE.
+        let tag = leg.and_then(|id| self.legs.get(&id)).map(|leg| leg.dialog.local_tag.clone());
+        match tag {
+            Some(tag) => self.refuse_as(now, key, &tag, 200, "", &[], out),
+            None => self.refuse(now, key, 200, "", &[], out),
+        }
         let is_ringing =
             leg.is_some_and(|id| self.legs.get(&id).is_some_and(|leg| matches!(leg.stage, Stage::Incoming { .. })));
         if let Some(id) = leg.filter(|_| is_ringing) {
             self.answer_invite(now, id, 487, "", out);
-            self.end(id, 487, &reason_text(message, "cancelled"), true, out);
+            self.end(now, id, 487, &reason_text(message, "cancelled"), true, out);
         }
     }
 
@@ -170,7 +210,15 @@ impl Agent {
     }
 
     /// 12.2.2
-    fn within_dialog(&mut self, now: Time, key: &str, message: &Message, method: &Method, out: &mut Vec<Effect>) {
+    fn within_dialog(
+        &mut self,
+        now: Time,
+        key: &str,
+        peer: Peer,
+        message: &Message,
+        method: &Method,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(id) = self.is_ours(message) else {
             self.refuse(now, key, 481, "", &[], out);
             return;
@@ -181,6 +229,10 @@ impl Agent {
             return;
         }
         leg.dialog.remote_cseq = Some(cseq);
+        // A phone that came back over another connection is reached over that one.
+        if peer.transport == Transport::Tcp {
+            leg.dialog.peer = peer;
+        }
         if let Some(serving) = self.servers.get_mut(key) {
             serving.leg = Some(id);
         }
@@ -192,7 +244,7 @@ impl Agent {
                 if let Some(Stage::Incoming { .. }) = self.legs.get(&id).map(|leg| &leg.stage) {
                     self.answer_invite(now, id, 487, "", out);
                 }
-                self.end(id, 0, &reason_text(message, ""), true, out);
+                self.end(now, id, 0, &reason_text(message, ""), true, out);
             }
             Method::Options => self.options(now, key, out),
             Method::Info => match body::digit(message) {
@@ -271,7 +323,7 @@ pub(super) fn contact(peer: &Peer, settings: &super::Settings) -> String {
 }
 
 /// 17.2.3. Without the cookie, the RFC 2543 way: what a repetition has in common.
-fn transaction_key(message: &Message, method: &Method) -> String {
+pub(super) fn transaction_key(message: &Message, method: &Method) -> String {
     // An ACK is matched to its INVITE.
     let method = if *method == Method::Ack { Method::Invite } else { method.clone() };
     let via = message.top_via();

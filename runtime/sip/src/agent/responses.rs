@@ -33,7 +33,7 @@ impl Agent {
                 }
                 match purpose {
                     Purpose::Invite => self.invite_answered(now, id, status, &message, out),
-                    Purpose::Bye if status >= 200 => self.left(id, out),
+                    Purpose::Bye if status >= 200 => self.left(now, id, out),
                     Purpose::Bye | Purpose::Cancel => {}
                 }
             }
@@ -76,7 +76,7 @@ impl Agent {
             }
             (Stage::Dialling { cancel, .. }, _) => {
                 let is_ours = *cancel != Cancel::No && status == 487;
-                self.end(id, status, &message.reason(), !is_ours, out);
+                self.end(now, id, status, &message.reason(), !is_ours, out);
             }
             // 13.2.2.4: the same 200 again is acknowledged again; one of another branch is not wanted.
             (_, 200..300) if leg.dialog.remote_tag == tag => self.acknowledge(id, out),
@@ -119,15 +119,15 @@ impl Agent {
     }
 
     /// Our BYE was answered, whatever the answer (15.1.1).
-    fn left(&mut self, id: LegId, out: &mut Vec<Effect>) {
+    fn left(&mut self, now: Time, id: LegId, out: &mut Vec<Effect>) {
         if let Some(Leg { stage: Stage::Leaving { reason }, .. }) = self.legs.get(&id) {
             let reason = reason.clone();
-            self.end(id, 0, &reason, false, out);
+            self.end(now, id, 0, &reason, false, out);
         }
     }
 
-    /// Timer B or F, or the connection is gone: as a 408 (8.1.3.1).
-    pub(super) fn client_timed_out(&mut self, _now: Time, branch: &str, out: &mut Vec<Effect>) {
+    /// Timer B or F: as a 408. The connection is gone, or never was: as a 503 (8.1.3.1).
+    pub(super) fn client_failed(&mut self, now: Time, branch: &str, status: u16, reason: &str, out: &mut Vec<Effect>) {
         let Some(asking) = self.clients.remove(branch) else { return };
         if let Some(at) = asking.deadline {
             self.due.remove(&(at, super::Due::Client(branch.to_owned())));
@@ -135,10 +135,10 @@ impl Agent {
         match asking.purpose {
             Purpose::Invite => {
                 if matches!(self.legs.get(&asking.leg), Some(Leg { stage: Stage::Dialling { .. }, .. })) {
-                    self.end(asking.leg, 408, "no answer", false, out);
+                    self.end(now, asking.leg, status, reason, false, out);
                 }
             }
-            Purpose::Bye => self.left(asking.leg, out),
+            Purpose::Bye => self.left(now, asking.leg, out),
             Purpose::Cancel => {}
         }
     }

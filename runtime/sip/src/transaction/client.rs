@@ -111,6 +111,13 @@ impl Client {
         }
     }
 
+    /// Nobody waits for it any more: what still comes within 64*T1 is dealt with, and no more.
+    pub(crate) fn abandon(&mut self, now: Time) {
+        if let State::Proceeding { until, .. } = &mut self.state {
+            until.get_or_insert(now + GIVE_UP);
+        }
+    }
+
     /// The ACK that goes out with the first refusal.
     pub(crate) fn ack(&self) -> Option<Bytes> {
         match &self.state {
