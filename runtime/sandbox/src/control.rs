@@ -35,16 +35,24 @@ impl Drop for Farewell {
     }
 }
 
-pub(crate) async fn control(inner: Arc<Inner>, thread: Arc<Thread>, run: Arc<Run>, start: StartControl) {
+pub(crate) fn control(
+    inner: Arc<Inner>,
+    thread: Arc<Thread>,
+    run: Arc<Run>,
+    start: StartControl,
+) -> impl Future<Output = ()> + Send + 'static {
+    // Made here: a task that is dropped before its first turn has its farewell too.
     let mut farewell = Farewell { inner: Arc::clone(&inner), run: Arc::clone(&run), end: None };
-    let stopped = run.stop.notified();
-    // The losing future is dropped here, and with it the store, before the farewell is said.
-    let end = tokio::select! {
-        biased;
-        () = stopped => GuestEnd::Stopped,
-        end = live(&inner, &thread, &run, start) => end,
-    };
-    farewell.end = Some(end);
+    async move {
+        let stopped = run.stop.notified();
+        // The losing future is dropped here, and with it the store, before the farewell is said.
+        let end = tokio::select! {
+            biased;
+            () = stopped => GuestEnd::Stopped,
+            end = live(&inner, &thread, &run, start) => end,
+        };
+        farewell.end = Some(end);
+    }
 }
 
 async fn live(inner: &Arc<Inner>, thread: &Arc<Thread>, run: &Arc<Run>, start: StartControl) -> GuestEnd {

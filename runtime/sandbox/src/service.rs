@@ -53,7 +53,7 @@ impl Service {
         if report.instances == 0 {
             return Err(Error::NoRoom(report.warnings.join("; ")));
         }
-        let engine = engine::pooled(&limits, report.instances)?;
+        let engine = engine::pooled(&limits, report.instances + TRIALS)?;
         let artifacts = Artifacts::open(&config, &engine)?;
         let linker = linker(&engine)?;
         let ticker = Ticker::start(engine.clone()).map_err(Error::Thread)?;
@@ -95,7 +95,6 @@ impl Handle {
         let waiting = self.inner.runs().get(&run).cloned();
         if !waiting.is_some_and(|run| run.answer(ask, outcome)) {
             self.inner.late.fetch_add(1, Ordering::Relaxed);
-            metrics::counter!("callbox_sandbox_late_outcomes").increment(1);
         }
     }
 
@@ -106,15 +105,16 @@ impl Handle {
         }
     }
 
-    /// Asks for [`What::Sampled`]. A Run that is over says nothing more.
+    /// Asks for [`What::Sampled`]. A Run that ends meanwhile may say it behind its end.
     pub fn sample(&self, run: RunId) {
         let found = self.inner.runs().get(&run).cloned();
         let Some(run) = found else { return };
         let theirs = Arc::clone(&self.inner);
         // On a guests' thread, so that it comes in order with what the guest does.
         drop(self.threads.least_loaded().runtime.spawn(async move {
-            let runs = theirs.runs();
-            if runs.contains_key(&run.id) {
+            // The lock is not held while it is told: whoever hears it may ask for something.
+            let is_alive = theirs.runs().contains_key(&run.id);
+            if is_alive {
                 let usage = run.meter().usage(Instant::now());
                 run.tell(What::Sampled(usage));
             }
@@ -353,3 +353,6 @@ impl Drop for Threads {
         }
     }
 }
+
+/// Places of the pool for uploads that are tried: as many as come in at once.
+const TRIALS: u32 = 4;

@@ -2,9 +2,10 @@
 
 mod node;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use callbox_model::{GuestEvent, Message, Outcome};
+use callbox_model::{FaultCode, GuestEvent, Message, Outcome};
 use callbox_sandbox::{GuestEnd, What};
 use node::{NEXT, Node, PARK, guest, small};
 
@@ -78,4 +79,52 @@ fn the_ticker_sleeps_while_every_guest_is_parked() {
     assert_eq!(usage.host_calls.get("events.next"), Some(&1));
     node.handle.outcome(run, 1, Outcome::Event(None));
     assert_eq!(node.end(run).0, GuestEnd::Ok);
+}
+
+/// Twice as many as there are places, each stopped at another moment of its start: one end each.
+#[test]
+fn every_start_has_one_end_whenever_it_is_stopped() {
+    let node = Node::new(small());
+    let module = node.module(1, &guest(NEXT, PARK, ""));
+    let mut ends: BTreeMap<_, u32> = BTreeMap::new();
+    let mut refused = 0;
+    for round in 0..40u64 {
+        let runs: Vec<_> = (0..16).map(|_| node.start(&module)).collect();
+        std::thread::sleep(Duration::from_micros(round * 50));
+        for run in &runs {
+            node.handle.stop(*run);
+        }
+        let mut left = runs.len();
+        while left > 0 {
+            let event = node.next();
+            if let What::Ended { end, .. } = event.what {
+                left -= 1;
+                *ends.entry(event.run).or_default() += 1;
+                match end {
+                    GuestEnd::Stopped => {}
+                    GuestEnd::Fault(fault) if fault.code == FaultCode::NoInstanceFree => refused += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+    assert!(ends.len() == 640 && ends.values().all(|count| *count == 1), "{ends:?}");
+    assert!(refused > 0, "the pool was never full");
+    assert_eq!(node.handle.live(), 0);
+}
+
+/// The driver's end, with guests that have not had their first turn yet.
+#[test]
+fn the_drivers_end_ends_everybody() {
+    let node = Node::new(small());
+    let module = node.module(1, &guest(NEXT, PARK, ""));
+    for _ in 0..8 {
+        node.start(&module);
+    }
+    let events = node.stop();
+    let mut ended = 0;
+    while let Ok(event) = events.recv_timeout(Duration::from_secs(20)) {
+        ended += u32::from(matches!(event.what, What::Ended { end: GuestEnd::Stopped, .. }));
+    }
+    assert_eq!(ended, 8);
 }

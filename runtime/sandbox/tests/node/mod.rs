@@ -89,6 +89,11 @@ impl Node {
         run
     }
 
+    /// The last handle goes away; what is told meanwhile, and then no more.
+    pub(crate) fn stop(self) -> Receiver<SandboxEvent> {
+        self.events
+    }
+
     pub(crate) fn next(&self) -> SandboxEvent {
         self.events.recv_timeout(Duration::from_secs(60)).expect("an event within a minute")
     }
