@@ -117,7 +117,7 @@ fn live(world: &mut World, act: Act) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(4_096), ..ProptestConfig::default() })]
 
     #[test]
     fn what_a_call_promises_holds(

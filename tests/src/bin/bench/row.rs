@@ -20,7 +20,16 @@ pub struct Row {
 
 impl Row {
     pub fn new(bench: &'static str, name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { bench, name: name.into(), value: round(value), unit, yardstick: None, ratio: None, limit: None, met: None }
+        Self {
+            bench,
+            name: name.into(),
+            value: round(value),
+            unit,
+            yardstick: None,
+            ratio: None,
+            limit: None,
+            met: None,
+        }
     }
 
     pub fn beside(self, yardstick: f64) -> Self {

@@ -29,7 +29,7 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_024, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(1_024), ..ProptestConfig::default() })]
 
     #[test]
     fn both_sides_end_once_and_leave_nothing(
