@@ -42,8 +42,9 @@ pub(crate) fn control(
     start: StartControl,
 ) -> impl Future<Output = ()> + Send + 'static {
     // Made here: a task that is dropped before its first turn has its farewell too.
-    let mut farewell = Farewell { inner: Arc::clone(&inner), run: Arc::clone(&run), end: None };
+    let farewell = Farewell { inner: Arc::clone(&inner), run: Arc::clone(&run), end: None };
     async move {
+        let mut farewell = farewell;
         let stopped = run.stop.notified();
         // The losing future is dropped here, and with it the store, before the farewell is said.
         let end = tokio::select! {
