@@ -26,7 +26,9 @@ fn main() -> std::process::ExitCode {
     let sender = Mutex::new(sender);
     let tell = Arc::new(move |event| {
         let told = (Instant::now(), event);
-        drop(sender.lock().map(|sender| sender.send(told)));
+        if let Ok(sender) = sender.lock() {
+            let _ = sender.send(told);
+        }
     });
     let mut config = Config::new(&folder);
     config.threads = 1;
