@@ -128,3 +128,26 @@ async fn fifty_calls_at_once() -> Result<()> {
     assert!(calls.iter().all(|call| call["status"] == "completed" && call["faults"] == 0), "{calls:?}");
     Ok(())
 }
+
+#[tokio::test]
+async fn who_is_not_let_in_gets_no_answer() -> Result<()> {
+    let server = Server::start("[sip.allow]\nnetworks = [\"10.0.0.0/8\"]\n").await?;
+    tenant(&server, "100", "park").await?;
+    let heard = server.scratch("heard.wav");
+    let (answered, said) =
+        callbox_tests::phones::callbox(&server.uri("100"), &heard, &["--ring-seconds", "2"]).await?;
+    assert!(!answered && said.contains("408"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_number_that_may_not_be_called_is_refused() -> Result<()> {
+    let server = Server::start("[sip.allow]\nnetworks = [\"127.0.0.0/8\"]\nnumbers = [\"100\"]\n").await?;
+    let tenant = tenant(&server, "100", "hang-up-at-once").await?;
+    tenant.behaviours("200", &["hang-up-at-once"]).await?;
+    let heard = server.scratch("heard.wav");
+    let (answered, _) = callbox_tests::phones::callbox(&server.uri("100"), &heard, &[]).await?;
+    let (refused, said) = callbox_tests::phones::callbox(&server.uri("200"), &heard, &[]).await?;
+    assert!(answered && !refused && said.contains("403"), "{said}");
+    Ok(())
+}

@@ -209,3 +209,43 @@ fn cancel_and_487_share_the_tag() {
         }
     }
 }
+
+/// Every header that a request is read by, broken: it is refused in words that name it, or, when
+/// there is no way back to who sent it, dropped.
+#[test]
+fn a_broken_header_is_named() {
+    let whole = request("INVITE", "1", "", 1, "Content-Type: application/sdp\nContent-Length: 1\n\n5");
+    for (header, broken, status) in [
+        ("To", "To: <sip:bob@192.0.2.2", "400"),
+        ("To", "To: ", "400"),
+        ("From", "From: \"a <sip:a@192.0.2.1>;tag=ft", "400"),
+        ("Call-ID", "Call-ID: ", "400"),
+        ("CSeq", "CSeq: one INVITE", "400"),
+        ("CSeq", "CSeq: 4294967296 INVITE", "400"),
+        ("CSeq", "CSeq: 1 BYE", "400"),
+        ("Max-Forwards", "Max-Forwards: many", "400"),
+        ("Contact", "Contact: <sip:a@", "400"),
+        ("Content-Length", "Content-Length: -1", "400"),
+        ("Content-Length", "Content-Length: 900", "400"),
+        ("Content-Type", "Content-Type: text/html", "415"),
+        ("Require", "Require: teleportation", "420"),
+        ("Via", "Via: SIP/2.0/UDP", ""),
+    ] {
+        let line = whole.lines().find(|line| line.starts_with(&format!("{header}:")));
+        let text = match line {
+            Some(line) => whole.replacen(line, broken, 1),
+            None => whole.replacen("Content-Type", &format!("{broken}\nContent-Type"), 1),
+        };
+        let mut net = Net::calm();
+        net.deliver_text(CALLEE, &text);
+        assert!(net.offers.is_empty(), "{broken} became a call");
+        let answers = &net.sent[CALLEE];
+        if status.is_empty() {
+            assert!(answers.is_empty(), "{broken}: {answers:?}");
+            continue;
+        }
+        let answer = answers.first().unwrap_or_else(|| panic!("{broken}: no answer"));
+        assert!(answer.starts_with(&format!("SIP/2.0 {status} ")), "{broken}: {answer}");
+        assert!(status != "400" || answer.contains(header), "{broken} is not named: {answer}");
+    }
+}
