@@ -13,7 +13,7 @@ use serde_json::Value;
 /// Music from the module that falls 1.5 s into it; the fallback lets it play on for two seconds,
 /// plays 880 Hz, and hangs up.
 async fn survives(behaviour: &str, code: &str) -> Result<()> {
-    let server = Server::start("").await?;
+    let server = Server::start(SMALL).await?;
     let tenant = Tenant::make(&server, "acme").await?;
     tenant.behaviours("100", &[behaviour, "fallback-tone"]).await?;
     let (said, heard) =
@@ -101,7 +101,7 @@ async fn the_next_handler_answers_when_the_first_falls_before_it_could() -> Resu
         ("oom-before-answer", "out-of-memory"),
         ("overflow-before-answer", "stack-overflow"),
     ] {
-        let called = call(&[behaviour, "fallback-tone"], "").await?;
+        let called = call(&[behaviour, "fallback-tone"], SMALL).await?;
         assert!(called.answered, "{behaviour}: {}", called.said);
         assert_eq!(faults(&called.events), [code], "{behaviour}");
         let tone = Ear::open(&called.heard)?.longest(880.0).context("the fallback was not heard")?;
@@ -167,3 +167,6 @@ async fn a_module_is_fetched_compiled_again_when_its_compiled_form_is_lost() -> 
     assert!(answered, "{said}");
     Ok(())
 }
+
+/// Small enough that touching it all takes no more CPU time than a step may, on the slowest machine.
+const SMALL: &str = "[limits]\nmemory_bytes = 8_388_608\n";

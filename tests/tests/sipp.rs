@@ -134,8 +134,7 @@ async fn who_is_not_let_in_gets_no_answer() -> Result<()> {
     let server = Server::start("[sip.allow]\nnetworks = [\"10.0.0.0/8\"]\n").await?;
     tenant(&server, "100", "park").await?;
     let heard = server.scratch("heard.wav");
-    let (answered, said) =
-        callbox_tests::phones::callbox(&server.uri("100"), &heard, &["--ring-seconds", "2"]).await?;
+    let (answered, said) = callbox_tests::phones::callbox(&server.uri("100"), &heard, &["--ring-seconds", "2"]).await?;
     assert!(!answered && said.contains("408"), "{said}");
     Ok(())
 }
