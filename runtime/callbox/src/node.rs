@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use callbox_call::Input;
 use callbox_model::{IdSource, KeyId};
 use callbox_store::{ApiKey, Page, Sqlite, Store, Writer, WriterHandle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use crate::admission::{Admission, Lanes};
@@ -49,6 +50,7 @@ impl Node {
     /// At the first start, `tell_key` is given the first operator's key before it opens anything.
     pub async fn start(config: Config, tell_key: impl FnOnce(&str) -> Result<()>) -> Result<Self> {
         let clock = Clock::start();
+        raise_open_files();
         let folder = config.node.data_dir.clone();
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let limits = Arc::new(config.limits.clone());
@@ -300,6 +302,15 @@ async fn housekeeping(store: Arc<dyn Store>) {
         if let Err(error) = store.kv_purge(wall()).await {
             warn!(%error, "keys that ran out are still there");
         }
+    }
+}
+
+/// To what is permitted: shells give 1,024, for the sake of programs that use `select`. A call takes two.
+fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, "the limit of open files stays as it is");
     }
 }
 
