@@ -12,7 +12,7 @@ use callbox_signal::Refusal;
 use crate::clock;
 use crate::config::Allow;
 use crate::directory::Directory;
-use crate::lane::{Expected, Inbox, Message};
+use crate::lane::{Expected, Inbox};
 
 pub struct Admission {
     allow: Allow,
@@ -30,6 +30,8 @@ pub struct Admission {
 pub struct Lanes {
     inboxes: Vec<Inbox>,
     calls: Mutex<HashMap<CallId, u8>>,
+    /// Legs that were admitted a moment ago. Their first event follows at once.
+    expected: Mutex<HashMap<LegKey, Box<Expected>>>,
 }
 
 /// Calls at once, by tenant.
@@ -123,15 +125,15 @@ impl callbox_signal::Admission for Admission {
         };
         self.lanes.put(call, lane);
         let leg = LegKey::new(lane, serial);
-        let expected = Box::new(Expected { call, route: route.clone(), place });
-        inbox.send(Message::Expect { leg, expected });
+        // Not by the inbox: the lane would be woken twice for one call.
+        self.lanes.expect(leg, Box::new(Expected { call, route: route.clone(), place }));
         Ok(leg)
     }
 }
 
 impl Lanes {
     pub fn new(inboxes: Vec<Inbox>) -> Self {
-        Self { inboxes, calls: Mutex::default() }
+        Self { inboxes, calls: Mutex::default(), expected: Mutex::default() }
     }
 
     pub fn of_leg(&self, leg: LegKey) -> Option<&Inbox> {
@@ -149,6 +151,15 @@ impl Lanes {
 
     pub fn calls(&self) -> usize {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn expect(&self, leg: LegKey, expected: Box<Expected>) {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).insert(leg, expected);
+    }
+
+    /// What admission decided of a leg, once.
+    pub fn take_expected(&self, leg: LegKey) -> Option<Box<Expected>> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).remove(&leg)
     }
 
     fn put(&self, call: CallId, lane: u8) {

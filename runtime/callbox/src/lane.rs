@@ -20,11 +20,6 @@ use crate::directory::Route;
 use crate::drive::Drive;
 
 pub enum Message {
-    /// A leg was admitted: this is the call that its `Offered` begins.
-    Expect {
-        leg: LegKey,
-        expected: Box<Expected>,
-    },
     Leg(LegKey, LegEvent),
     Media(LegKey, MediaEvent),
     Sandbox(SandboxEvent),
@@ -63,7 +58,6 @@ pub struct Lane {
     waiting: Arc<AtomicUsize>,
     calls: HashMap<CallId, Slot>,
     legs: HashMap<LegKey, CallId>,
-    expected: HashMap<LegKey, Box<Expected>>,
     deadlines: BTreeSet<(Instant, CallId)>,
     outputs: Vec<Output>,
     drive: Drive,
@@ -104,7 +98,6 @@ impl Lane {
             waiting: inbox.waiting.clone(),
             calls: HashMap::new(),
             legs: HashMap::new(),
-            expected: HashMap::new(),
             deadlines: BTreeSet::new(),
             outputs: Vec::new(),
             drive,
@@ -140,9 +133,6 @@ impl Lane {
 
     fn hear(&mut self, message: Message) -> ControlFlow<()> {
         match message {
-            Message::Expect { leg, expected } => {
-                self.expected.insert(leg, expected);
-            }
             Message::Leg(leg, LegEvent::Offered(offered)) => self.begin(leg, offered),
             Message::Leg(leg, event) => match self.legs.get(&leg) {
                 Some(&call) => self.tell(call, Input::Leg(leg, event)),
@@ -178,7 +168,7 @@ impl Lane {
     }
 
     fn begin(&mut self, leg: LegKey, offered: Box<Offered>) {
-        let Some(expected) = self.expected.remove(&leg) else {
+        let Some(expected) = self.drive.lanes.take_expected(leg) else {
             self.stray.increment(1);
             return;
         };

@@ -89,4 +89,4 @@ fn tick(engine: &Engine, shared: &Shared) {
 
 const TICK: Duration = Duration::from_millis(1);
 /// Ticks without a poll before it sleeps, so that busy times do not pay for waking it.
-const QUIET_TICKS: u32 = 10;
+const QUIET_TICKS: u32 = 3;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use callbox_model::{LegCommand, LegEvent, LegKey, Refused};
 use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Method, Peer, Settings, Transport};
-use metrics::{Counter, counter, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 
@@ -52,6 +52,8 @@ struct Meters {
     stranger: Counter,
     flood: Counter,
     lost: Counter,
+    legs: Gauge,
+    transactions: Gauge,
     /// By method, in the order of [`METHODS`]; all others last.
     requests: Vec<Counter>,
     /// By the first digit of the status.
@@ -92,6 +94,8 @@ impl Core {
                 stranger: dropped("not-allowed"),
                 flood: dropped("flood"),
                 lost: dropped("not-sent"),
+                legs: gauge!("sip_legs"),
+                transactions: gauge!("sip_transactions"),
                 requests: METHODS
                     .iter()
                     .chain(&["other"])
@@ -239,8 +243,8 @@ impl Core {
         self.effects = effects;
         let (legs, servers, clients) = self.agent.counts();
         self.legs.store(legs, Ordering::Relaxed);
-        gauge!("sip_legs").set(legs as f64);
-        gauge!("sip_transactions").set((servers + clients) as f64);
+        self.meters.legs.set(legs as f64);
+        self.meters.transactions.set((servers + clients) as f64);
         let next = self.agent.next_deadline();
         if next.is_some_and(|next| self.armed.is_none_or(|armed| next < armed)) {
             self.armed = next;
