@@ -34,8 +34,8 @@ pub struct Config {
     pub details_percent: u8,
     /// Entries of one batch. Default 500: beyond that a batch is no cheaper by the entry.
     pub batch: usize,
-    /// How long an entry waits for others. Default 30: one transaction for all that happens
-    /// meanwhile, and less than anyone notices.
+    /// How long an entry waits for others. Default 100: one transaction for all that happens
+    /// meanwhile, and hardly more than anyone notices.
     pub interval_ms: u32,
     /// Between the first two attempts of a batch; doubles each time. Default 50.
     pub retry_ms: u32,
@@ -78,7 +78,7 @@ pub struct Health {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { queue: 65_536, details_percent: 80, batch: 500, interval_ms: 30, retry_ms: 50, longest_retry_ms: 5_000 }
+        Self { queue: 65_536, details_percent: 80, batch: 500, interval_ms: 100, retry_ms: 50, longest_retry_ms: 5_000 }
     }
 }
 
