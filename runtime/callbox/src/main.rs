@@ -21,6 +21,11 @@ mod sealed;
 
 use std::process::ExitCode;
 
+/// A call's messages are made on one thread and dropped on another, which the system's allocator
+/// pays for with locks and with memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }
