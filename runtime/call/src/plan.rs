@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use callbox_model::{
-    ApplicationId, CallId, Fault, IdSource, LegKey, Limits, ModuleId, ModuleVersion, Offered, TenantId,
+    ApplicationId, CallId, Fault, Header, IdSource, LegKey, LegSource, Limits, Millis, ModuleId, ModuleVersion, Offered,
+    TenantId, Way,
 };
 
 /// An application as it stood when the call began.
@@ -37,11 +38,34 @@ pub struct Setup {
     pub call: CallId,
     pub tenant: TenantId,
     pub application: Arc<ApplicationPlan>,
-    /// The number that led here.
+    /// The number that led here. Of an outbound call, what stands in From.
     pub number: String,
-    pub leg: LegKey,
-    pub offered: Box<Offered>,
+    pub begin: Begin,
     pub ids: Arc<IdSource>,
+    pub legs: Arc<LegSource>,
+    /// Of the legs that it begins.
+    pub lane: u8,
+}
+
+/// How a call begins.
+#[derive(Debug)]
+pub enum Begin {
+    /// Somebody calls.
+    Offered { leg: LegKey, offered: Box<Offered> },
+    /// Leg 1 is dialled; the first handler has the call when it is answered.
+    Dial(Box<Outgoing>),
+}
+
+/// An outbound call, as the node has resolved and allowed it.
+#[derive(Debug)]
+pub struct Outgoing {
+    pub to: String,
+    /// All at once: the first to answer wins.
+    pub ways: Vec<Way>,
+    pub headers: Vec<Header>,
+    pub timeout: Millis,
+    /// What the first handler finds in its call's info.
+    pub input: Option<String>,
 }
 
 impl ApplicationPlan {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ApplicationId, CallId, Direction, EndCause, ModuleId, NumberId, RecordingId, TenantId, Wall};
+use crate::{ApplicationId, CallId, Direction, EndCause, ModuleId, NumberId, Outbound, RecordingId, TenantId, Wall};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Tenant {
@@ -96,6 +96,9 @@ pub struct ApplicationSpec {
     /// SIP status of the last resort for a caller not answered yet. Default 480.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_resort_status: Option<u16>,
+    /// Where calls that its modules begin may go.
+    #[serde(default)]
+    pub outbound: Outbound,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,6 +135,8 @@ pub struct Number {
     pub address: String,
     /// None rings nowhere: callers get 404.
     pub application: Option<ApplicationId>,
+    /// Whether callers may come that are neither a trunk nor a user of the tenant.
+    pub anonymous: bool,
     pub created: Wall,
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ApplicationId, CallId, Direction, EndCause, EndReason, Fault, GatheredBy, KeyId, ModuleId, NumberId, RecordingId,
-    RunId, StepId, TenantId, Wall,
+    ApplicationId, CallId, Direction, DomainId, EndCause, EndReason, Fault, GatheredBy, KeyId, ModuleId, NumberId,
+    RecordingId, RunId, StepId, TenantId, TrunkId, TrunkState, UserId, Wall,
 };
 
 /// `subject` and `sequence` name it for ever: sequences have no holes.
@@ -28,6 +28,9 @@ pub enum Subject {
     Module(ModuleId),
     Application(ApplicationId),
     Number(NumberId),
+    Domain(DomainId),
+    User(UserId),
+    Trunk(TrunkId),
     /// The node itself: limits met, settings changed.
     Node,
 }
@@ -51,8 +54,27 @@ pub enum Change {
     CallAnswered,
     #[serde(rename = "call.ended")]
     CallEnded { cause: EndCause, answered: bool, duration_us: u64, connected_us: u64 },
+    /// Several addresses are dialled at once, or one by one.
     #[serde(rename = "leg.started")]
     LegStarted { leg: u32, address: String },
+    #[serde(rename = "leg.ringing")]
+    LegRinging { leg: u32, status: u16 },
+    #[serde(rename = "leg.answered")]
+    LegAnswered { leg: u32 },
+    #[serde(rename = "leg.bridged")]
+    LegBridged { leg: u32, with: u32 },
+    #[serde(rename = "leg.parted")]
+    LegParted { leg: u32 },
+    /// Its far end asked for a transfer, or was sent elsewhere; the status is what was answered.
+    #[serde(rename = "leg.referred")]
+    LegReferred { leg: u32, to: String, status: u16, remote: bool },
+    /// Another far end took this one's place (RFC 3891).
+    #[serde(rename = "leg.replaced")]
+    LegReplaced { leg: u32, address: String },
+    #[serde(rename = "leg.given")]
+    LegGiven { leg: u32, to: CallId },
+    #[serde(rename = "leg.adopted")]
+    LegAdopted { leg: u32, from: CallId, address: String },
     #[serde(rename = "leg.media")]
     LegMedia { leg: u32, codec: String },
     #[serde(rename = "leg.held")]
@@ -112,6 +134,33 @@ pub enum Change {
     NumberBound { address: String, application: Option<ApplicationId> },
     #[serde(rename = "number.deleted")]
     NumberDeleted { address: String },
+    #[serde(rename = "number.changed")]
+    NumberChanged { address: String, what: String },
+    #[serde(rename = "domain.created")]
+    DomainCreated { name: String },
+    #[serde(rename = "domain.changed")]
+    DomainChanged { name: String, what: String },
+    #[serde(rename = "domain.deleted")]
+    DomainDeleted { name: String },
+    #[serde(rename = "user.created")]
+    UserCreated { user: UserId, address: String },
+    #[serde(rename = "user.changed")]
+    UserChanged { user: UserId, what: String },
+    #[serde(rename = "user.deleted")]
+    UserDeleted { user: UserId, address: String },
+    /// A phone can be reached under another contact, or no longer under one.
+    #[serde(rename = "user.registered")]
+    UserRegistered { user: UserId, contact: String, expires: Wall },
+    #[serde(rename = "user.unregistered")]
+    UserUnregistered { user: UserId, contact: String, why: String },
+    #[serde(rename = "trunk.created")]
+    TrunkCreated { name: String },
+    #[serde(rename = "trunk.changed")]
+    TrunkChanged { name: String, what: String },
+    #[serde(rename = "trunk.deleted")]
+    TrunkDeleted { name: String },
+    #[serde(rename = "trunk.state")]
+    TrunkStateChanged { name: String, state: TrunkState },
 }
 
 impl Change {
@@ -129,6 +178,9 @@ impl fmt::Display for Subject {
             Self::Module(id) => id.fmt(f),
             Self::Application(id) => id.fmt(f),
             Self::Number(id) => id.fmt(f),
+            Self::Domain(id) => id.fmt(f),
+            Self::User(id) => id.fmt(f),
+            Self::Trunk(id) => id.fmt(f),
             Self::Node => f.write_str("node"),
         }
     }
@@ -143,6 +195,9 @@ impl std::str::FromStr for Subject {
             ModuleId::PREFIX => text.parse().map(Self::Module),
             ApplicationId::PREFIX => text.parse().map(Self::Application),
             NumberId::PREFIX => text.parse().map(Self::Number),
+            DomainId::PREFIX => text.parse().map(Self::Domain),
+            UserId::PREFIX => text.parse().map(Self::User),
+            TrunkId::PREFIX => text.parse().map(Self::Trunk),
             "node" => Ok(Self::Node),
             _ => text.parse().map(Self::Call),
         }

@@ -117,6 +117,12 @@ ids! {
     RecordingId = "rec";
     /// An API key. The id is public, the key is not.
     KeyId = "key";
+    /// A SIP domain of a tenant.
+    DomainId = "dom";
+    /// A phone that registers.
+    UserId = "usr";
+    /// A way out to, and in from, a carrier.
+    TrunkId = "trk";
 }
 
 fn write_base32(bits: u128, f: &mut fmt::Formatter<'_>) -> fmt::Result {

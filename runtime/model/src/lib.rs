@@ -6,6 +6,7 @@
 //! mean the same by it; a word that one crate alone uses lives there.
 
 mod call;
+mod egress;
 mod entity;
 mod event;
 mod fault;
@@ -14,26 +15,33 @@ mod leg;
 mod limits;
 mod media;
 mod run;
+mod sip;
 mod step;
 mod time;
 
 pub use call::{CallInfo, Direction, EndCause, Header, Leg, LegNumber, LegState, Predecessor};
+pub use egress::{Egress, EgressError};
 pub use entity::{
     Application, ApplicationSpec, Asset, CallRecord, CallStatus, Handler, KvEntry, KvError, Module, ModuleState,
     ModuleVersion, Number, Recording, Tenant, TenantState, World,
 };
 pub use event::{Change, Event, Subject};
 pub use fault::{Blame, Fault, FaultCode};
-pub use id::{ApplicationId, CallId, IdError, IdSource, KeyId, ModuleId, NumberId, RecordingId, RunId, TenantId};
-pub use leg::{Body, LegCommand, LegEvent, LegKey, Offered, Refused};
+pub use id::{
+    ApplicationId, CallId, DomainId, IdError, IdSource, KeyId, ModuleId, NumberId, RecordingId, RunId, TenantId,
+    TrunkId, UserId,
+};
+pub use leg::{Body, Credentials, LegCommand, LegEvent, LegKey, LegSource, Offered, Origin, ReferTo, Refused, Way};
 pub use limits::Limits;
 pub use media::{
-    Codec, Frames, MediaCommand, MediaEvent, MediaFault, MediaPlan, PlayEnd, RecordEnd, RecordPlan, Remote, Sound,
-    Tone, Tracks,
+    BridgeDigits, Codec, Frames, MediaCommand, MediaEvent, MediaFault, MediaPlan, PlayEnd, RecordEnd, RecordPlan,
+    Remote, Sound, Tone, Tracks,
 };
 pub use run::{EndReason, HostCalls, Run, RunEnd, RunKind, RunUsage, UsageRow};
+pub use sip::{Domain, Outbound, Registration, Trunk, TrunkSpec, TrunkState, User, Verifiers};
 pub use step::{
-    Digit, GatherOptions, Gathered, GatheredBy, GuestEvent, LegChange, Message, Outcome, PlayOptions, Played,
-    RecordOptions, Recorded, Source, Speech, Step, StepError, StepId, StepOutcome,
+    DialOptions, DialOrder, Digit, GatherOptions, Gathered, GatheredBy, GuestEvent, LegChange, Message, Outcome,
+    PlayOptions, Played, RecordOptions, Recorded, ReferRequest, ReferTarget, Source, Speech, Step, StepError, StepId,
+    StepOutcome,
 };
 pub use time::{Instant, Millis, Now, Wall};

@@ -114,6 +114,22 @@ limits! {
     tenant_asset_bytes: u64 = 1 << 30;
     /// Calls at once of one tenant.
     tenant_calls: u32 = 5_000;
+    /// Legs of one call at once, dialled ones included.
+    legs_per_call: u32 = 16;
+    /// Targets of one `dial`.
+    dial_targets: u32 = 10;
+    /// Contacts one user may be registered under.
+    contacts_per_user: u32 = 10;
+    /// Legs of one tenant that are dialled, at once. The guard against toll fraud begins here.
+    outbound_legs: u32 = 500;
+    /// Legs a minute that one tenant may begin to dial.
+    outbound_legs_per_minute: u32 = 120;
+    /// Minutes a day that one tenant may buy of its trunks; begun minutes count.
+    outbound_minutes_per_day: u32 = 10_000;
+    /// What those minutes may cost a day, in millionths of the tenant's currency.
+    outbound_spend_micros_per_day: u64 = 100_000_000;
+    /// Countries (by calling code) never called before that one tenant may begin to call a day.
+    outbound_new_prefixes_per_day: u32 = 3;
 }
 
 impl Limits {

@@ -6,8 +6,11 @@
 //! one `Recorded`, closing included.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use crate::{ApplicationId, Millis, RecordingId, Speech, StepId, TenantId};
+use ipnet::IpNet;
+
+use crate::{ApplicationId, LegKey, Millis, RecordingId, Speech, StepId, TenantId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -22,6 +25,9 @@ pub struct MediaPlan {
     pub local: IpAddr,
     /// The signalling peer's address: the only place from where a stream may be learnt.
     pub peer: IpAddr,
+    /// Besides `peer`, where sound may be sent before anything came from there. To an address
+    /// that is in neither, nothing is sent until it has sent first.
+    pub networks: Arc<[IpNet]>,
     /// None until the far end's description is known (late offer).
     pub remote: Option<Remote>,
 }
@@ -102,10 +108,20 @@ pub enum MediaCommand {
     ResumeRecord {
         step: StepId,
     },
-    /// Presses digits (RFC 4733), one after the other; `w` waits half a second.
+    /// Presses digits (RFC 4733), one after the other; `w` waits half a second. Answered by
+    /// `DigitsSent`.
     SendDigits {
         digits: String,
     },
+    /// Each hears the other from now on, until `Part` or until one closes. What plays on a leg is
+    /// heard there in place of the other until it ends. Answered by `Bridged`, on this leg alone.
+    /// A leg that is bridged already is parted first.
+    Bridge {
+        with: LegKey,
+        digits: BridgeDigits,
+    },
+    /// Ends the bridge of this leg, if there is one. Answered by `Parted`.
+    Part,
     /// While on, the digits of this leg are kept out of recordings and logs.
     Sensitive(bool),
     /// Asks for `Counted` with the same `ask`.
@@ -113,6 +129,13 @@ pub enum MediaCommand {
         ask: u32,
     },
     Close,
+}
+
+/// Whether digits go over a bridge. They are told to the brain either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BridgeDigits {
+    Pass,
+    Keep,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -138,8 +161,15 @@ pub enum MediaEvent {
         digit: char,
         length: Millis,
     },
-    /// All of `SendDigits`.
-    DigitsSent,
+    /// All of `SendDigits`, or why not.
+    DigitsSent {
+        result: Result<(), MediaFault>,
+    },
+    /// The answer to `Bridge`.
+    Bridged {
+        result: Result<(), MediaFault>,
+    },
+    Parted,
     /// The first packet that was accepted.
     FirstPacket {
         from: SocketAddr,

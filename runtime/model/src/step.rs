@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CallInfo, EndCause, Header, LegNumber, LegState, Millis};
+use crate::{BridgeDigits, CallInfo, EndCause, Header, Leg, LegNumber, LegState, Millis};
 
 /// Numbers a step within its call. Never used twice, not even by a successor.
 pub type StepId = u32;
@@ -58,6 +58,79 @@ pub enum Step {
     Checkpoint {
         state: Vec<u8>,
     },
+    Legs,
+    LegHeaders {
+        leg: LegNumber,
+    },
+    Dial {
+        targets: Vec<String>,
+        options: DialOptions,
+    },
+    Bridge {
+        a: LegNumber,
+        b: LegNumber,
+        digits: BridgeDigits,
+    },
+    Part {
+        leg: LegNumber,
+    },
+    Hold {
+        leg: LegNumber,
+    },
+    Resume {
+        leg: LegNumber,
+    },
+    Refer {
+        leg: LegNumber,
+        to: ReferTarget,
+        timeout: Option<Millis>,
+    },
+    AnswerRefer {
+        leg: LegNumber,
+        status: u16,
+    },
+    /// To another call of the tenant, by its id.
+    Give {
+        leg: LegNumber,
+        to: String,
+    },
+    Send {
+        to: String,
+        body: String,
+    },
+    SendDigits {
+        leg: LegNumber,
+        digits: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DialOrder {
+    /// The first to answer wins; the others are cancelled.
+    #[default]
+    All,
+    OneByOne,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialOptions {
+    pub order: Option<DialOrder>,
+    pub caller_id: Option<String>,
+    pub headers: Vec<Header>,
+    /// Default 60,000; 1,000 to 600,000.
+    pub timeout: Option<Millis>,
+    /// The new leg is hung up after so long.
+    pub time_limit: Option<Millis>,
+    /// Sent after the answer; `w` waits half a second.
+    pub send_digits: Option<String>,
+    /// Leg 1 hears the far end's early media. Default no.
+    pub early_media: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReferTarget {
+    Address(String),
+    Leg(LegNumber),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -70,6 +143,12 @@ pub enum Outcome {
     /// The id of a step begun and not waited for.
     Started(StepId),
     Event(Option<GuestEvent>),
+    Legs(Vec<Leg>),
+    Headers(Vec<Header>),
+    /// The number of a leg that is being dialled.
+    Dialling(LegNumber),
+    /// Of a REFER.
+    Status(u16),
     Failed(StepError),
 }
 
@@ -181,6 +260,16 @@ pub enum GuestEvent {
     Ended(EndCause),
     Done(StepOutcome),
     Message(Message),
+    Refer(ReferRequest),
+    /// A leg that another call gave to this one.
+    Given(LegNumber),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferRequest {
+    pub leg: LegNumber,
+    /// The Refer-To URI.
+    pub to: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,8 +20,11 @@ pub use service::{Handle, Service};
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use callbox_model::{LegEvent, LegKey, Offered};
+use callbox_model::{
+    Credentials, Egress, LegEvent, LegKey, Offered, Registration, TrunkId, TrunkState, UserId, Verifiers,
+};
 use thiserror::Error;
 
 /// Who may talk to us, and what becomes of an INVITE. Asked on the signalling thread: it answers
@@ -30,16 +33,73 @@ pub trait Admission: Send + Sync + 'static {
     /// Others get no answer at all.
     fn may_talk(&self, source: IpAddr) -> bool;
 
-    /// Names the leg, or refuses it. [`LegEvent::Offered`] of that leg follows at once.
+    /// Names the leg, or refuses it. [`LegEvent::Offered`] of that leg follows at once. Of
+    /// `offered.origin` only [`callbox_model::Origin::User`] is decided before: by a digest that
+    /// was right.
     fn admit(&self, offered: &Offered) -> Result<LegKey, Refusal>;
+
+    /// A domain whose users register here. None: no such domain.
+    fn realm(&self, domain: &str) -> Option<Realm>;
+
+    /// What a user's digest is held against.
+    fn verifiers(&self, domain: &str, user: &str) -> Option<(UserId, Arc<Verifiers>)>;
+
+    /// To be kept, for the next start.
+    fn registered(&self, change: Registered);
+
+    /// A trunk of [`Handle::trunks`] is registered, or is not.
+    fn trunk_state(&self, trunk: TrunkId, state: TrunkState);
 }
 
-/// A SIP status and its words.
+/// What a domain lets its phones do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub status: u16,
-    pub reason: String,
-    pub retry_after_s: Option<u32>,
+pub struct Realm {
+    /// Offered last, for phones that know no better.
+    pub md5: bool,
+    pub contacts_per_user: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Registered {
+    /// A new contact, or one that was refreshed.
+    Bound(Registration),
+    Unbound {
+        user: UserId,
+        contact: String,
+        why: &'static str,
+    },
+}
+
+/// A contact, and the connection that leads there while it is open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contact {
+    pub registration: Registration,
+    pub flow: Option<u64>,
+}
+
+/// A trunk that wants to know where we are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrunkRegistration {
+    pub trunk: TrunkId,
+    /// The registrar: the trunk's URI.
+    pub uri: String,
+    pub credentials: Arc<Credentials>,
+    pub expires: Duration,
+    pub egress: Arc<Egress>,
+}
+
+/// Why an INVITE is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    Status {
+        status: u16,
+        reason: String,
+        retry_after_s: Option<u32>,
+    },
+    /// 401: it might be taken from a user of this domain.
+    Challenge {
+        domain: String,
+    },
 }
 
 /// Told on the signalling thread; must not wait.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::message::Message;
+use crate::transaction::Time;
 
 /// Names a leg. Chosen by whoever admits or dials it.
 pub type LegId = u64;
@@ -14,6 +15,10 @@ pub type LegId = u64;
 pub enum Transport {
     Udp,
     Tcp,
+    Tls,
+    /// RFC 7118.
+    Ws,
+    Wss,
 }
 
 /// Where a message came from, and where an answer goes.
@@ -23,7 +28,8 @@ pub struct Peer {
     /// Ours, as the far end can reach it.
     pub local: SocketAddr,
     pub remote: SocketAddr,
-    /// Of the driver's connections; 0 is none in particular.
+    /// Of the driver's connections. 0 is none in particular: over a stream, the driver takes one
+    /// that leads there, or opens one.
     pub connection: u64,
 }
 
@@ -47,6 +53,37 @@ pub struct Invite {
     pub peer: Peer,
     /// The session description, out of a multipart body too.
     pub offer: Option<Vec<u8>>,
+    /// The leg whose place it is to take (RFC 3891), which stands.
+    pub replaces: Option<LegId>,
+}
+
+/// What the driver decides while a request is being read. It answers from memory.
+pub trait Door {
+    /// Asked about each new INVITE, before anything is kept of it.
+    fn invite(&mut self, now: Time, invite: &Invite) -> Decision;
+
+    /// The whole answer to a REGISTER (the registrar's).
+    fn register(&mut self, now: Time, peer: &Peer, request: &Message) -> Answered;
+}
+
+/// A final answer, with what its status demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    pub status: u16,
+    pub reason: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// Names a request outside of dialogs, of the driver's own.
+pub type RequestId = u64;
+
+/// What a trunk asks for (RFC 3261 22, RFC 8760).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// None answers whichever realm the far end names.
+    pub realm: Option<String>,
+    pub username: String,
+    pub password: String,
 }
 
 /// Why it may not.
@@ -55,6 +92,8 @@ pub struct Refusal {
     pub status: u16,
     pub reason: String,
     pub retry_after_s: Option<u32>,
+    /// `WWW-Authenticate`, for example.
+    pub headers: Vec<(String, String)>,
 }
 
 /// What admission says of an INVITE.
@@ -86,20 +125,57 @@ pub enum Command {
     RefuseReoffer {
         status: u16,
     },
-    Dial {
-        to: Peer,
-        target: String,
-        caller: String,
+    Dial(Box<Dial>),
+    /// A re-INVITE. Its reply comes with its answer, after [`Event::Reanswered`].
+    Reoffer {
         body: Vec<u8>,
-        headers: Vec<(String, String)>,
+    },
+    /// Its reply comes with its answer.
+    Refer {
+        to: ReferTo,
         timeout: Duration,
     },
+    AnswerRefer {
+        status: u16,
+    },
+    NotifyRefer {
+        status: u16,
+    },
+    Info {
+        digit: char,
+        length_ms: u32,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// In the order in which they are tried (RFC 3263 4.3): the next, when one cannot be reached,
+    /// does not answer, or answers 503.
+    pub to: Vec<Peer>,
+    pub target: String,
+    /// From, without its tag: `"Name" <sip:..>` or `<sip:..>`.
+    pub caller: String,
+    pub routes: Vec<String>,
+    pub credentials: Option<Credentials>,
+    pub body: Vec<u8>,
+    pub headers: Vec<(String, String)>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReferTo {
+    Address(String),
+    /// With Replaces, of that leg's dialog.
+    Leg(LegId),
 }
 
 #[derive(Clone, Debug)]
 pub enum Effect {
     Send { peer: Peer, bytes: Bytes },
     Event { leg: LegId, event: Event },
+    /// The end of a request of [`crate::Agent::request`]: its final answer, or 408 (nobody
+    /// answered) or 503 (nobody could be reached) of our own.
+    Response { request: RequestId, result: Result<Message, u16> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,12 +191,31 @@ pub enum Event {
     Reconfirmed {
         body: Vec<u8>,
     },
+    /// `peer` is where the far end signals from.
     Ringing {
         status: u16,
         body: Option<Vec<u8>>,
+        headers: Vec<(String, String)>,
+        peer: IpAddr,
     },
     Answered {
         body: Option<Vec<u8>>,
+        headers: Vec<(String, String)>,
+        peer: IpAddr,
+    },
+    Reanswered {
+        body: Option<Vec<u8>>,
+    },
+    /// REFER. Waits for [`Command::AnswerRefer`].
+    Referred {
+        to: String,
+        by: Option<String>,
+        replaces: Option<LegId>,
+    },
+    /// NOTIFY of our REFER.
+    ReferProgress {
+        status: u16,
+        is_final: bool,
     },
     Digit {
         digit: char,
@@ -145,6 +240,14 @@ pub enum No {
     State(&'static str),
     Gone,
     Invalid(String),
+    /// The far end's own answer.
+    Answered { status: u16, reason: String },
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({})", self.username)
+    }
 }
 
 impl Default for Settings {
@@ -170,6 +273,9 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
     }
 }
