@@ -5,6 +5,7 @@
 
 mod admit;
 mod imports;
+mod shape;
 
 use std::ffi::OsString;
 use std::io::Read;
