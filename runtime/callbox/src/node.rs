@@ -17,7 +17,7 @@ use crate::backend::{Backend, Parts};
 use crate::clock::{Clock, wall};
 use crate::config::{Config, Synchronous};
 use crate::drive::{Assets, Drive, Lent};
-use crate::lane::{self, Lane, Message};
+use crate::lane::{Inbox, Lane, Message};
 use crate::limited::Limited;
 use crate::metering;
 use crate::routing::Routing;
@@ -76,8 +76,8 @@ impl Node {
 
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
-        let queues: Vec<_> = (0..or_cores(config.node.lanes)).map(|_| lane::queue(config.node.lane_queue)).collect();
-        let lanes = Arc::new(Lanes::new(queues.iter().map(|(inbox, _)| inbox.clone()).collect()));
+        let inboxes = (0..or_cores(config.node.lanes)).map(|_| Inbox::new(config.node.lane_queue)).collect();
+        let lanes = Arc::new(Lanes::new(inboxes));
 
         let recordings = folder.join("recordings");
         let media_config = callbox_media::Config {
@@ -155,11 +155,12 @@ impl Node {
             lanes: lanes.clone(),
             ids: ids.clone(),
         };
-        let threads = queues
-            .into_iter()
+        let threads = lanes
+            .all()
+            .iter()
             .enumerate()
-            .map(|(number, (inbox, receiver))| {
-                let lane = Lane::new(clock, &inbox, receiver, drive.clone());
+            .map(|(number, inbox)| {
+                let lane = Lane::new(clock, inbox.clone(), drive.clone());
                 std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.run())
             })
             .collect::<std::io::Result<Vec<_>>>()
