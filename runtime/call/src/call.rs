@@ -40,6 +40,7 @@ pub struct Call {
     pub(crate) control: Control,
     pub(crate) plays: Plays,
     pub(crate) gather: Option<crate::gather::Gather>,
+    pub(crate) secret: Option<crate::gather::Secret>,
     pub(crate) recorder: Option<Recorder>,
     /// Every digit pressed so far; `*` where it was gathered as sensitive.
     pub(crate) digits: Vec<char>,
@@ -89,6 +90,7 @@ impl Call {
             control: Control::new(),
             plays: Plays::default(),
             gather: None,
+            secret: None,
             recorder: None,
             digits: Vec::new(),
             last_step: 0,
@@ -162,6 +164,7 @@ impl Call {
         [
             self.line_deadline(),
             self.gather_deadline(),
+            self.secret_deadline(),
             self.control_deadline(),
             Some((self.ledger.next_mark(), "the ledger's mark")),
             self.ledger.next_close().map(|at| (at, "a row's last figures")),
@@ -179,6 +182,7 @@ impl Call {
     fn tick(&mut self, out: &mut Vec<Output>) {
         self.line_tick(self.now, out);
         self.gather_tick(out);
+        self.secret_tick(out);
         self.control_tick(out);
         if self.now.at >= self.ledger.next_mark() && matches!(self.line.sound, crate::line::Sound::Open(_)) {
             // Boundary 0 is the call's beginning and known: this only brings the count up to date.
@@ -219,6 +223,7 @@ impl Call {
         self.pending_asks.clear();
         self.record(Change::LegEnded { leg: 1, cause: cause.clone() }, out);
         self.end_gather(out);
+        self.secret = None;
         // Plays and recordings are ended by media itself, with the port.
         self.close_sound(out);
         self.mailbox.end(cause.clone());

@@ -22,7 +22,17 @@ pub(crate) struct Gather {
     inter_digit: Duration,
     secrecy: Secrecy,
     digits: String,
+    /// As they are written down.
+    shown: String,
     stage: Stage,
+}
+
+/// A sensitive gather's module fell while the caller was typing. What they go on to type is nobody's
+/// business either, until they pause, or somebody asks for digits anew.
+#[derive(Debug)]
+pub(crate) struct Secret {
+    until: Instant,
+    pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,9 +72,12 @@ impl Call {
         let step = self.next_step();
         let secrecy = if options.sensitive == Some(true) { Secrecy::Sensitive } else { Secrecy::Open };
         self.record(Change::StepStarted { step, kind: "gather".to_owned(), detail: words }, out);
-        if secrecy == Secrecy::Sensitive {
-            out.push(Output::Media(self.leg, MediaCommand::Sensitive(true)));
+        match secrecy {
+            Secrecy::Sensitive => out.push(Output::Media(self.leg, MediaCommand::Sensitive(true))),
+            Secrecy::Open if self.is_secret() => out.push(Output::Media(self.leg, MediaCommand::Sensitive(false))),
+            Secrecy::Open => {}
         }
+        self.secret = None;
         let first_digit = Duration::from_millis(options.first_digit.unwrap_or(FIRST_DIGIT_MS).into());
         self.gather = Some(Gather {
             step,
@@ -75,6 +88,7 @@ impl Call {
             inter_digit: Duration::from_millis(options.inter_digit.unwrap_or(INTER_DIGIT_MS).into()),
             secrecy,
             digits: String::new(),
+            shown: String::new(),
             stage: if sounds.is_empty() { Stage::First { until: self.now.at + first_digit } } else { Stage::Prompt },
         });
         Ok((step, sounds))
@@ -111,6 +125,7 @@ impl Call {
             return;
         }
         gather.digits.push(digit);
+        gather.shown.push(self.digits.get(at).copied().unwrap_or('*'));
         gather.stage = Stage::Between { until: self.now.at + gather.inter_digit };
         let is_full = gather.digits.chars().count() >= gather.max as usize;
         if is_first {
@@ -154,17 +169,17 @@ impl Call {
     fn gathered(&mut self, by: GatheredBy, out: &mut Vec<Output>) {
         let Some(gather) = &self.gather else { return };
         let step = gather.step;
-        let digits = gather.digits.clone();
-        let shown = match gather.secrecy {
-            Secrecy::Open => digits.clone(),
-            Secrecy::Sensitive => "*".repeat(digits.chars().count()),
-        };
+        let (digits, shown) = (gather.digits.clone(), gather.shown.clone());
         self.record(Change::Gathered { step, digits: shown, by }, out);
         self.gather_ends(Outcome::Gathered(Gathered { digits, by }), out);
     }
 
     /// Its module is gone: the digits are its successor's, and nobody is told of its end.
     pub(crate) fn drop_gather(&mut self, out: &mut Vec<Output>) {
+        if let Some(gather) = self.gather.as_ref().filter(|gather| gather.secrecy == Secrecy::Sensitive) {
+            let pause = gather.inter_digit;
+            self.secret = Some(Secret { until: self.now.at + pause, pause });
+        }
         self.close_gather(&Outcome::Failed(StepError::Stopped), out);
     }
 
@@ -177,12 +192,33 @@ impl Call {
     fn close_gather(&mut self, outcome: &Outcome, out: &mut Vec<Output>) -> Option<StepId> {
         let gather = self.gather.take()?;
         let step = gather.step;
-        if gather.secrecy == Secrecy::Sensitive && self.line.ended().is_none() {
+        if gather.secrecy == Secrecy::Sensitive && self.secret.is_none() && self.line.ended().is_none() {
             out.push(Output::Media(self.leg, MediaCommand::Sensitive(false)));
         }
         let words = crate::play::outcome_words(outcome);
         self.record(Change::StepEnded { step, kind: "gather".to_owned(), outcome: words }, out);
         Some(step)
+    }
+
+    /// Whether a digit that is pressed now is nobody's business. It makes the time begin anew.
+    pub(crate) fn is_secret(&mut self) -> bool {
+        let now = self.now.at;
+        let Some(secret) = &mut self.secret else { return false };
+        secret.until = now + secret.pause;
+        true
+    }
+
+    pub(crate) fn secret_deadline(&self) -> Option<(Instant, &'static str)> {
+        self.secret.as_ref().map(|secret| (secret.until, "the end of sensitive digits"))
+    }
+
+    pub(crate) fn secret_tick(&mut self, out: &mut Vec<Output>) {
+        if self.secret_deadline().is_some_and(|(until, _)| until <= self.now.at) {
+            self.secret = None;
+            if self.line.ended().is_none() {
+                out.push(Output::Media(self.leg, MediaCommand::Sensitive(false)));
+            }
+        }
     }
 
     pub(crate) fn gather_deadline(&self) -> Option<(Instant, &'static str)> {

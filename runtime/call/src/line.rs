@@ -26,6 +26,8 @@ pub(crate) struct Line {
     /// Theirs, while ours has not answered it.
     offer: Option<Description>,
     agreed: Option<Agreed>,
+    /// Of theirs, since when.
+    reoffers: (u32, Instant),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ impl Line {
             session: Session::new(session),
             offer,
             agreed: None,
+            reoffers: (0, Instant::default()),
         }
     }
 
@@ -209,7 +212,7 @@ impl Call {
                         .agreed;
                     self.line.agreed = Some(agreed);
                 }
-                let plan = offer::plan(&self.offered, self.line.agreed.as_ref());
+                let plan = offer::plan(self.tenant, &self.offered, self.line.agreed.as_ref());
                 out.push(Output::Media(self.leg, MediaCommand::Open(plan)));
                 self.line.sound = Sound::Opening(then);
                 Ok(())
@@ -370,7 +373,17 @@ impl Call {
     }
 
     fn reoffered(&mut self, body: Option<Vec<u8>>, out: &mut Vec<Output>) {
-        let Sound::Open(local) = self.line.sound else {
+        let (count, since) = &mut self.line.reoffers;
+        if self.now.at.since(*since) >= REOFFERS_WITHIN {
+            (*count, *since) = (0, self.now.at);
+        }
+        *count += 1;
+        let is_too_often = *count > MOST_REOFFERS;
+        let open = match self.line.sound {
+            Sound::Open(local) if !is_too_often => Some(local),
+            _ => None,
+        };
+        let Some(local) = open else {
             self.leg_command(LegAsk::Reoffer, out, |ask| LegCommand::RefuseReoffer { ask, status: 500 });
             return;
         };
@@ -411,7 +424,7 @@ impl Call {
     fn update_sound(&mut self, out: &mut Vec<Output>) {
         let Some(agreed) = &self.line.agreed else { return };
         let held = if agreed.sends { Held::No } else { Held::ByThem };
-        out.push(Output::Media(self.leg, MediaCommand::Update(offer::plan(&self.offered, Some(agreed)))));
+        out.push(Output::Media(self.leg, MediaCommand::Update(offer::plan(self.tenant, &self.offered, Some(agreed)))));
         if held != self.line.held {
             self.line.held = held;
             self.record(Change::LegHeld { leg: 1, held: held == Held::ByThem }, out);
@@ -543,5 +556,8 @@ fn refusal(refused: Refused) -> StepError {
 
 /// Signalling gives up after 32 s (RFC 3261 timer F); then it has told us.
 const LEAVE_WITHIN: std::time::Duration = std::time::Duration::from_secs(40);
+/// Of one far end in a minute: each is written down. Nobody presses hold so often.
+const MOST_REOFFERS: u32 = 60;
+const REOFFERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
 /// Media needs a moment to finish recordings.
 const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);

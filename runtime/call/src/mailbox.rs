@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use callbox_model::{Digit, EndCause, GuestEvent, Millis};
+use callbox_model::{Digit, EndCause, GuestEvent, LegState, Millis};
 
 #[derive(Debug)]
 pub(crate) struct Mailbox {
@@ -34,7 +34,16 @@ impl Mailbox {
         Self { waiting: VecDeque::new(), most: most.max(1) as usize, digits: 0, messages: 0, lost_digits: 0, end: None }
     }
 
+    /// A hold or its end takes the place of one of the same leg that was not heard yet: far ends may
+    /// hold and resume as often as they like.
     pub(crate) fn put(&mut self, event: GuestEvent) {
+        if let GuestEvent::Leg(change) = &event
+            && is_hold(&change.state)
+        {
+            let leg = change.leg;
+            let is_same = |item: &Item| matches!(item, Item::Event(GuestEvent::Leg(other)) if other.leg == leg && is_hold(&other.state));
+            self.waiting.retain(|item| !is_same(item));
+        }
         self.waiting.push_back(Item::Event(event));
     }
 
@@ -94,31 +103,41 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn next(&mut self) -> Option<GuestEvent> {
+    /// Of a digit, its place among all digits too.
+    pub(crate) fn next(&mut self) -> Option<(GuestEvent, Option<usize>)> {
         match self.waiting.front() {
             // Its length is not known yet, and nothing may overtake it.
             Some(Item::Digit { length: None, .. }) => return None,
             Some(_) => {}
-            None => return self.end.clone().map(GuestEvent::Ended),
+            None => return self.end.clone().map(|cause| (GuestEvent::Ended(cause), None)),
         }
         match self.waiting.pop_front()? {
-            Item::Digit { digit, length, .. } => {
+            Item::Digit { digit, at, length } => {
                 self.digits -= 1;
-                Some(GuestEvent::Digit(Digit { leg: 1, digit, length: length.unwrap_or_default() }))
+                let digit = Digit { leg: 1, digit, length: length.unwrap_or_default() };
+                Some((GuestEvent::Digit(digit), Some(at)))
             }
             Item::Event(event) => {
                 if matches!(event, GuestEvent::Message(_)) {
                     self.messages -= 1;
                 }
-                Some(event)
+                Some((event, None))
             }
         }
     }
 }
 
+fn is_hold(state: &LegState) -> bool {
+    matches!(state, LegState::Held | LegState::Answered)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn next(mailbox: &mut Mailbox) -> Option<GuestEvent> {
+        mailbox.next().map(|(event, _)| event)
+    }
 
     fn cause() -> EndCause {
         EndCause { status: 0, reason: String::new(), remote: true }
@@ -129,11 +148,11 @@ mod tests {
         let mut mailbox = Mailbox::new(4);
         mailbox.put_digit('5', 0);
         mailbox.put_message(callbox_model::Message { sender: String::new(), body: String::new() });
-        assert_eq!(mailbox.next(), None);
+        assert_eq!(next(&mut mailbox), None);
         mailbox.let_go('5', 120);
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Digit(Digit { digit: '5', length: 120, .. }))));
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Message(_))));
-        assert_eq!(mailbox.next(), None);
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Digit(Digit { digit: '5', length: 120, .. }))));
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Message(_))));
+        assert_eq!(next(&mut mailbox), None);
     }
 
     #[test]
@@ -152,8 +171,8 @@ mod tests {
         let mut mailbox = Mailbox::new(2);
         mailbox.put_digit('1', 0);
         mailbox.end(cause());
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Digit(_))));
-        assert_eq!(mailbox.next(), Some(GuestEvent::Ended(cause())));
-        assert_eq!(mailbox.next(), Some(GuestEvent::Ended(cause())));
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Digit(_))));
+        assert_eq!(next(&mut mailbox), Some(GuestEvent::Ended(cause())));
+        assert_eq!(next(&mut mailbox), Some(GuestEvent::Ended(cause())));
     }
 }

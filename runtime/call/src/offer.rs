@@ -1,10 +1,10 @@
 //! From what was agreed in session descriptions to what media is told.
 
-use callbox_model::{Codec, MediaPlan, Offered, Remote};
+use callbox_model::{Codec, MediaPlan, Offered, Remote, TenantId};
 use callbox_sdp::{Agreed, Codec as Described};
 
-pub(crate) fn plan(offered: &Offered, agreed: Option<&Agreed>) -> MediaPlan {
-    MediaPlan { local: offered.local, peer: offered.peer, remote: agreed.map(remote) }
+pub(crate) fn plan(tenant: TenantId, offered: &Offered, agreed: Option<&Agreed>) -> MediaPlan {
+    MediaPlan { tenant, local: offered.local, peer: offered.peer, remote: agreed.map(remote) }
 }
 
 pub(crate) fn codec_name(agreed: &Agreed) -> String {

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::config::Allow;
 use crate::directory::Directory;
 use crate::lane::{Expected, Inbox};
+use crate::limited::Limited;
 
 pub struct Admission {
     allow: Allow,
@@ -22,6 +23,7 @@ pub struct Admission {
     ids: Arc<IdSource>,
     /// How full the way to the store is.
     load: Box<dyn Fn() -> f32 + Send + Sync>,
+    limited: Limited,
     next_leg: AtomicU64,
     closed: AtomicBool,
 }
@@ -55,6 +57,7 @@ impl Admission {
         lanes: Arc<Lanes>,
         ids: Arc<IdSource>,
         load: Box<dyn Fn() -> f32 + Send + Sync>,
+        limited: Limited,
     ) -> Self {
         Self {
             allow,
@@ -63,6 +66,7 @@ impl Admission {
             places: Arc::default(),
             ids,
             load,
+            limited,
             next_leg: AtomicU64::new(1),
             closed: AtomicBool::new(false),
         }
@@ -120,7 +124,9 @@ impl callbox_signal::Admission for Admission {
         let call = CallId::new(&self.ids, clock::wall());
         // Busy, and not 503: a trunk that hears 503 takes the whole node out of service, and the
         // other tenants with it.
-        let Some(place) = self.place(call, route.tenant, route.plan.limits.tenant_calls) else {
+        let most = route.plan.limits.tenant_calls;
+        let Some(place) = self.place(call, route.tenant, most) else {
+            self.limited.reached(route.tenant, "tenant_calls", || format!("{most} calls at once; more are refused"));
             return refused(486, "Too Many Calls", "tenant-calls", None);
         };
         self.lanes.put(call, lane);

@@ -7,7 +7,7 @@ mod modules;
 mod node;
 mod translate;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
@@ -20,6 +20,7 @@ use callbox_usage::Windows;
 
 use crate::admission::{Admission, Lanes};
 use crate::clock::Clock;
+use crate::limited::Limited;
 use crate::routing::Routing;
 use crate::sealed::SealingKey;
 
@@ -28,6 +29,8 @@ pub struct Backend {
     /// Asked with every request.
     keys: RwLock<HashMap<KeyId, KeyRecord>>,
     uploads: Mutex<Windows<TenantId>>,
+    /// Whose upload is being looked at.
+    compiling: Mutex<BTreeSet<TenantId>>,
 }
 
 /// What it is made of.
@@ -45,6 +48,7 @@ pub struct Parts {
     pub ids: Arc<IdSource>,
     pub clock: Clock,
     pub recordings: PathBuf,
+    pub limited: Limited,
     pub api: SocketAddr,
 }
 
@@ -67,7 +71,7 @@ impl Backend {
             }
         }
         let uploads = Windows::new(parts.limits.uploads_per_hour, Duration::from_secs(3_600));
-        Ok(Self { parts, keys: RwLock::new(keys), uploads: Mutex::new(uploads) })
+        Ok(Self { parts, keys: RwLock::new(keys), uploads: Mutex::new(uploads), compiling: Mutex::default() })
     }
 
     /// After a change of what routing goes by. The change itself is done: a failure here is made

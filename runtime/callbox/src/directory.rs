@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use callbox_call::{ApplicationPlan, HandlerPlan};
 use callbox_model::{
-    Application, ApplicationId, Fault, FaultCode, Handler, Limits, Module, ModuleId, ModuleState, TenantId, TenantState,
+    Application, ApplicationId, Fault, FaultCode, Handler, Limits, Module, ModuleId, ModuleState, Number, TenantId,
+    TenantState,
 };
-use callbox_sip::{Host, Uri};
+use callbox_sip::{Host, Scheme, Uri};
 use callbox_store as store;
 
 /// Everything that a call needs to begin.
@@ -74,21 +75,23 @@ impl Directory {
                     plan: plan.clone(),
                     settings: settings.clone(),
                 };
-                Some((normal(&number.address), Arc::new(route)))
+                Some((Number::normal(&number.address), Arc::new(route)))
             })
             .collect();
         let applications = plans.into_iter().map(|(id, (plan, _))| (id, plan)).collect();
         Self { revision: kept.revision, routes, applications }
     }
 
-    /// By the Request-URI: the whole address, then the user part, then the domain.
+    /// By the Request-URI: the whole address, then the domain's pattern, then the user part, so that
+    /// nobody's number takes calls out of another's domain.
     pub fn find(&self, target: &str) -> Option<&Arc<Route>> {
         let uri = Uri::read(target.as_bytes()).ok()?;
-        let user = uri.plain_user();
+        let user =
+            uri.plain_user().map(|user| if uri.scheme == Scheme::Tel { without_separators(&user) } else { user });
         let domain = uri.host.as_ref().map(host_text);
         let whole = user.as_ref().zip(domain.as_ref()).map(|(user, domain)| format!("{user}@{domain}"));
         let pattern = domain.as_ref().map(|domain| format!("*@{domain}"));
-        [whole, user, pattern].into_iter().flatten().find_map(|address| self.routes.get(&address))
+        [whole, pattern, user].into_iter().flatten().find_map(|address| self.routes.get(&address))
     }
 
     /// Applications there are; for the metrics.
@@ -97,12 +100,9 @@ impl Directory {
     }
 }
 
-/// Hosts are compared without regard to case (RFC 3261, 19.1.4), users with.
-fn normal(address: &str) -> String {
-    match address.split_once('@') {
-        None => address.to_owned(),
-        Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
-    }
+/// RFC 3966 5.1.1: they are there for people.
+fn without_separators(number: &str) -> String {
+    number.chars().filter(|letter| !matches!(letter, '-' | '.' | '(' | ')')).collect()
 }
 
 fn host_text(host: &Host) -> String {
@@ -186,7 +186,7 @@ const LAST_RESORT_STATUS: u16 = 480;
 
 #[cfg(test)]
 mod tests {
-    use callbox_model::{ApplicationSpec, Number, NumberId, Tenant, Wall, World};
+    use callbox_model::{ApplicationSpec, NumberId, Tenant, Wall, World};
 
     use super::*;
 
@@ -247,7 +247,10 @@ mod tests {
         assert_eq!(number("sip:100@EXAMPLE.org:5060").as_deref(), Some("100@Example.org"));
         assert_eq!(number("sip:100@192.0.2.1;transport=tcp").as_deref(), Some("100"));
         assert_eq!(number("sip:anna@example.org").as_deref(), Some("*@example.org"));
-        assert_eq!(number("tel:+49301").as_deref(), Some("+49301"));
+        for tel in ["tel:+49301", "tel:+49-30.1", "tel:+(49)301;phone-context=x"] {
+            assert_eq!(number(tel).as_deref(), Some("+49301"), "{tel}");
+        }
+        assert_eq!(number("sip:+49301@example.org").as_deref(), Some("*@example.org"), "a domain is its owner's");
         assert_eq!(number("sip:101@192.0.2.1"), None);
         assert_eq!(number("not a uri"), None);
     }

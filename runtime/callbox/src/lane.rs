@@ -3,11 +3,11 @@
 //! What happens to a call comes in as a [`Message`]; the call brain says what follows; `drive`
 //! carries that to the drivers. A lane waits for nothing else: no database, no module, no packet.
 
+mod inbox;
+
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use callbox_call::{Call, Input, Output, Setup};
@@ -18,6 +18,8 @@ use crate::admission::Place;
 use crate::clock::Clock;
 use crate::directory::Route;
 use crate::drive::Drive;
+
+pub use inbox::Inbox;
 
 pub enum Message {
     Leg(LegKey, LegEvent),
@@ -41,21 +43,9 @@ pub struct Expected {
     pub place: Place,
 }
 
-/// Where a lane is told things. Sending never waits.
-///
-/// The queue is not bounded by its channel, but by what may be in it: every call has a bounded
-/// number of commands and answers under way, and new calls are refused while it is half full.
-#[derive(Clone)]
-pub struct Inbox {
-    sender: Sender<Message>,
-    waiting: Arc<AtomicUsize>,
-    capacity: usize,
-}
-
 pub struct Lane {
     clock: Clock,
-    inbox: Receiver<Message>,
-    waiting: Arc<AtomicUsize>,
+    inbox: Inbox,
     calls: HashMap<CallId, Slot>,
     legs: HashMap<LegKey, CallId>,
     deadlines: BTreeSet<(Instant, CallId)>,
@@ -73,29 +63,11 @@ struct Slot {
     _place: Place,
 }
 
-impl Inbox {
-    pub fn send(&self, message: Message) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        // The lane ends only with the node; what comes later has nobody to hear it.
-        let _ = self.sender.send(message);
-    }
-
-    pub fn is_half_full(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) * 2 >= self.capacity
-    }
-}
-
-pub fn queue(capacity: usize) -> (Inbox, Receiver<Message>) {
-    let (sender, receiver) = channel();
-    (Inbox { sender, waiting: Arc::default(), capacity }, receiver)
-}
-
 impl Lane {
-    pub fn new(clock: Clock, inbox: &Inbox, receiver: Receiver<Message>, drive: Drive) -> Self {
+    pub fn new(clock: Clock, inbox: Inbox, drive: Drive) -> Self {
         Self {
             clock,
-            inbox: receiver,
-            waiting: inbox.waiting.clone(),
+            inbox,
             calls: HashMap::new(),
             legs: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -107,28 +79,23 @@ impl Lane {
 
     /// Until it is told to stop.
     pub fn run(mut self) {
+        let mut batch = Vec::new();
         loop {
-            let message = match self.until_deadline() {
-                None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(wait) => self.inbox.recv_timeout(wait),
-            };
-            match message {
-                Ok(message) => {
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    if self.hear(message).is_break() {
-                        return;
-                    }
+            self.inbox.take(self.until_deadline(), &mut batch);
+            let count = batch.len();
+            for message in batch.drain(..) {
+                if self.hear(message).is_break() {
+                    return;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.inbox.done(count);
             self.wake_due();
         }
     }
 
     fn until_deadline(&self) -> Option<Duration> {
         let (at, _) = self.deadlines.first()?;
-        Some(at.since(self.clock.at()))
+        Some(at.since(self.clock.at()).min(PATIENCE))
     }
 
     fn hear(&mut self, message: Message) -> ControlFlow<()> {
@@ -230,3 +197,6 @@ impl Lane {
         }
     }
 }
+
+/// The longest that a message which wakes nobody waits.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -13,6 +13,7 @@ mod config;
 mod directory;
 mod drive;
 mod lane;
+mod limited;
 mod metering;
 mod node;
 mod phone;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use callbox_call::Input;
-use callbox_model::{IdSource, KeyId};
+use callbox_model::{IdSource, KeyId, ModuleState};
 use callbox_store::{ApiKey, Page, Sqlite, Store, Writer, WriterHandle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
@@ -17,7 +17,8 @@ use crate::backend::{Backend, Parts};
 use crate::clock::{Clock, wall};
 use crate::config::{Config, Synchronous};
 use crate::drive::{Assets, Drive, Lent};
-use crate::lane::{self, Lane, Message};
+use crate::lane::{Inbox, Lane, Message};
+use crate::limited::Limited;
 use crate::metering;
 use crate::routing::Routing;
 use crate::sealed::SealingKey;
@@ -75,8 +76,8 @@ impl Node {
 
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
-        let queues: Vec<_> = (0..or_cores(config.node.lanes)).map(|_| lane::queue(config.node.lane_queue)).collect();
-        let lanes = Arc::new(Lanes::new(queues.iter().map(|(inbox, _)| inbox.clone()).collect()));
+        let inboxes = (0..or_cores(config.node.lanes)).map(|_| Inbox::new(config.node.lane_queue)).collect();
+        let lanes = Arc::new(Lanes::new(inboxes));
 
         let recordings = folder.join("recordings");
         let media_config = callbox_media::Config {
@@ -104,7 +105,8 @@ impl Node {
 
         let mut sandbox_config = callbox_sandbox::Config::new(folder.join("compiled"));
         sandbox_config.threads = or_cores(config.sandbox.threads);
-        let lent = Arc::new(Lent::new(store.clone(), limits.clone(), clock));
+        let limited = Limited::start(clock, store.clone());
+        let lent = Arc::new(Lent::new(store.clone(), limits.clone(), clock, limited.clone()));
         let to = lanes.clone();
         let stray = metrics::counter!("sandbox_stray_events_total");
         let tell = Arc::new(move |event: callbox_sandbox::SandboxEvent| match to.of_call(event.call) {
@@ -113,6 +115,8 @@ impl Node {
         });
         let (sandbox, report) = callbox_sandbox::Service::start(sandbox_config, (*limits).clone(), lent, tell)?;
 
+        prepare_modules(&store, &sandbox).await?;
+
         let load = writer.clone();
         let admission = Arc::new(Admission::new(
             config.sip.allow.clone(),
@@ -120,6 +124,7 @@ impl Node {
             lanes.clone(),
             ids.clone(),
             Box::new(move || load.load()),
+            limited.clone(),
         ));
         let to = lanes.clone();
         let leg_events: callbox_signal::Events = Arc::new(move |leg, event| {
@@ -150,11 +155,12 @@ impl Node {
             lanes: lanes.clone(),
             ids: ids.clone(),
         };
-        let threads = queues
-            .into_iter()
+        let threads = lanes
+            .all()
+            .iter()
             .enumerate()
-            .map(|(number, (inbox, receiver))| {
-                let lane = Lane::new(clock, &inbox, receiver, drive.clone());
+            .map(|(number, inbox)| {
+                let lane = Lane::new(clock, inbox.clone(), drive.clone());
                 std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.run())
             })
             .collect::<std::io::Result<Vec<_>>>()
@@ -182,6 +188,7 @@ impl Node {
             ids,
             clock,
             recordings,
+            limited,
             api: config.api.listen,
         };
         let backend = Arc::new(Backend::new(parts).await.context("cannot read the API keys")?);
@@ -277,6 +284,24 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
     };
     let store = Sqlite::open(settings).await.with_context(|| format!("cannot open the database {}", file.display()))?;
     Ok(Arc::new(store))
+}
+
+/// After an upgrade everything is compiled anew, before calls come that would have to wait for it.
+async fn prepare_modules(store: &Arc<dyn Store>, sandbox: &callbox_sandbox::Handle) -> Result<()> {
+    let kept = store.directory().await.context("cannot read the directory of modules")?;
+    let modules: Vec<_> = kept
+        .modules
+        .iter()
+        .filter(|module| module.state != ModuleState::Quarantined)
+        .map(|module| (module.id, module.digest.clone()))
+        .collect();
+    let (compiled, removed) = sandbox
+        .prepare(&modules, |module, fault| warn!(module.id = %module, %fault, "a module cannot be compiled"))
+        .await;
+    if compiled + removed > 0 {
+        info!(compiled, removed, "modules were compiled for this version, and what was left of others removed");
+    }
+    Ok(())
 }
 
 /// At the first start there is nobody yet who could make a key.

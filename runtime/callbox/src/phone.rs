@@ -337,7 +337,12 @@ impl Phone<'_> {
     }
 
     fn plan(&self, agreed: Option<&Agreed>) -> MediaPlan {
-        MediaPlan { local: self.target.local, peer: self.target.address.ip(), remote: agreed.map(remote) }
+        MediaPlan {
+            tenant: TenantId::from_u128(0),
+            local: self.target.local,
+            peer: self.target.address.ip(),
+            remote: agreed.map(remote),
+        }
     }
 }
 

@@ -16,14 +16,16 @@ pub struct Config {
     pub recordings_dir: PathBuf,
     /// Threads that read files and run voices: as many sounds are prepared at once.
     pub files_threads: usize,
-    /// Sounds that wait to be prepared.
+    /// Plays whose sounds wait to be prepared. One tenant may have a quarter of them.
     pub files_queue: usize,
     /// Legs of one thread: what it may be told is bounded by them.
     pub legs_per_thread: usize,
     /// Prepared sounds kept in memory. An hour of sound takes 29 MB.
     pub clips_bytes: usize,
-    /// The longest sound that is played.
+    /// The longest file that is played, and all files and speech of one play together.
     pub longest_s: u64,
+    /// Different sounds of one tenant's calls in memory: two hours and a half.
+    pub tenant_sound_bytes: u64,
     /// The longest that a voice may take to speak.
     pub speak_within: Duration,
     /// Recorded seconds that wait for the disk before a recording is given up.
@@ -43,6 +45,7 @@ impl Default for Config {
             legs_per_thread: 8_192,
             clips_bytes: 256 << 20,
             longest_s: 3_600,
+            tenant_sound_bytes: 72 << 20,
             speak_within: Duration::from_secs(10),
             recorder_queue: 4_096,
         }

@@ -5,13 +5,15 @@ use std::net::{SocketAddr, UdpSocket};
 
 use callbox_audio::FRAME_SAMPLES;
 use callbox_audio::g711::Law;
-use callbox_model::{Codec, Frames, LegKey, MediaEvent, MediaFault, MediaPlan, PlayEnd, RecordPlan, StepId, Tone};
+use callbox_model::{
+    Codec, Frames, LegKey, MediaEvent, MediaFault, MediaPlan, PlayEnd, RecordPlan, StepId, TenantId, Tone,
+};
 use callbox_rtp::{
     Digits, EventPacket, Frame, HEADER_BYTES, Heard, Jitter, Latch, Packet, Placed, Press, Received, Reporter, Verdict,
     is_rtcp, write_header,
 };
 
-use crate::clips::Clip;
+use crate::clips::{Clip, Kept};
 use crate::player::{Play, Step};
 use crate::recorder::Recorder;
 use crate::writer::Writer;
@@ -148,6 +150,10 @@ impl Leg {
         self.frames
     }
 
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.plan.tenant
+    }
+
     pub(crate) fn law(&self) -> Law {
         self.plan.remote.as_ref().map_or(Law::Mu, |remote| law(remote.codec))
     }
@@ -213,7 +219,7 @@ impl Leg {
             let tone = Tone { first_hz: 1_000, second_hz: None, length: 200 };
             let samples = callbox_audio::Tone::new(tone.first_hz, None, tone.length).samples();
             let mut beep = Play::new(step, self.law(), 1, 1);
-            beep.ready(Ok(self.law().encode_all(&samples).into()));
+            beep.ready(Ok(Clip::whole(Kept::free(self.law().encode_all(&samples)))));
             self.beep = Some(beep);
         }
         self.recorder = Some(Recorder::new(step, plan, writer));
@@ -303,7 +309,7 @@ impl Leg {
         self.received.hear(now_ms, packet.ssrc, packet.sequence, packet.timestamp);
         if Some(packet.payload_type) == remote.dtmf_payload_type {
             if let Some(event) = EventPacket::read(packet.payload) {
-                self.digits.hear(now_ms, packet.timestamp, event, &mut self.scratch);
+                self.digits.hear(now_ms, packet.ssrc, packet.timestamp, event, &mut self.scratch);
                 self.tell_digits(tell);
             }
             return;

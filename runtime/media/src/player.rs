@@ -1,5 +1,7 @@
 //! What a leg hears: prepared sounds, one after the other, and how often.
 
+use std::sync::{Arc, Weak};
+
 use callbox_audio::g711::Law;
 use callbox_model::{MediaFault, Millis, PlayEnd, StepId};
 
@@ -15,10 +17,12 @@ pub(crate) struct Play {
     count: usize,
     repeat: u32,
     at_clip: usize,
-    at_byte: usize,
+    at_byte: u64,
     round: u32,
     sent_bytes: u64,
     failed: Option<MediaFault>,
+    /// While it is here, its sounds are worth preparing.
+    wanted: Arc<()>,
 }
 
 /// What a tick gave.
@@ -45,7 +49,13 @@ impl Play {
             round: 0,
             sent_bytes: 0,
             failed: None,
+            wanted: Arc::new(()),
         }
+    }
+
+    /// For those who prepare its sounds.
+    pub(crate) fn wanted(&self) -> Weak<()> {
+        Arc::downgrade(&self.wanted)
     }
 
     /// The next of its sounds is ready, or cannot be had.
@@ -70,7 +80,7 @@ impl Play {
                     frame[filled..].fill(law.silence());
                     return if filled == 0 { Step::Waiting } else { Step::Frame };
                 }
-                let is_heard = self.clips.iter().any(|clip| !clip.is_empty());
+                let is_heard = self.clips.iter().any(|clip| clip.len() > 0);
                 let is_again = self.repeat == 0 || self.round + 1 < self.repeat;
                 if self.failed.is_none() && is_heard && is_again {
                     self.round = self.round.wrapping_add(1);
@@ -81,9 +91,7 @@ impl Play {
                 frame[filled..].fill(law.silence());
                 return Step::Over;
             };
-            let rest = &clip[self.at_byte..];
-            let count = rest.len().min(frame.len() - filled);
-            frame[filled..filled + count].copy_from_slice(&rest[..count]);
+            let count = clip.read(self.at_byte, &mut frame[filled..]);
             if self.law != law {
                 // The far end changed its codec while this was prepared.
                 for byte in &mut frame[filled..filled + count] {
@@ -91,7 +99,7 @@ impl Play {
                 }
             }
             filled += count;
-            self.at_byte += count;
+            self.at_byte += count as u64;
             self.sent_bytes += count as u64;
             if self.at_byte == clip.len() {
                 self.at_clip += 1;
@@ -114,11 +122,12 @@ impl Play {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clips::Kept;
 
     fn play(count: usize, repeat: u32, clips: &[&[u8]]) -> Play {
         let mut play = Play::new(1, Law::Mu, count, repeat);
         for clip in clips {
-            play.ready(Ok(clip.to_vec().into()));
+            play.ready(Ok(Clip::whole(Kept::free(clip.to_vec()))));
         }
         play
     }

@@ -254,10 +254,23 @@ impl Thread {
             MediaCommand::Update(plan) => leg.update(plan, now_ms),
             MediaCommand::Play { step, sounds, repeat, gain_db } => {
                 let law = leg.law();
-                leg.play(Play::new(step, law, sounds.len(), repeat), &*self.events);
+                let (tenant, play) = (leg.tenant(), Play::new(step, law, sounds.len(), repeat));
+                let wanted = play.wanted();
+                leg.play(play, &*self.events);
                 let own = self.own.clone();
                 let ready = Box::new(move |leg, step, clip| own.ring(Told::Ready(leg, step, clip)));
-                self.files.prepare(Job { leg: key, step, sounds, law, gain_db, ready });
+                let sounds = sounds.into();
+                self.files.prepare(Job {
+                    tenant,
+                    leg: key,
+                    step,
+                    sounds,
+                    law,
+                    gain_db,
+                    wanted,
+                    ready,
+                    prepared_bytes: 0,
+                });
             }
             MediaCommand::StopPlay { step } => leg.stop_play(step, &*self.events),
             MediaCommand::Record { step, plan } => leg.record(step, plan, &self.writer),

@@ -91,6 +91,7 @@ impl Drop for Driver {
 
 fn plan(remote: SocketAddr) -> MediaPlan {
     MediaPlan {
+        tenant: TenantId::from_u128(1),
         local: HERE,
         peer: HERE,
         remote: Some(Remote {

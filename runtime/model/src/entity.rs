@@ -140,6 +140,22 @@ pub struct Number {
     pub created: Wall,
 }
 
+impl Number {
+    /// As it is kept and looked up: hosts are compared without regard to case (RFC 3261 19.1.4),
+    /// users with.
+    pub fn normal(address: &str) -> String {
+        match address.split_once('@') {
+            None => address.to_owned(),
+            Some((user, domain)) => format!("{user}@{}", domain.to_ascii_lowercase()),
+        }
+    }
+
+    /// The host that it is bound to, if it is to one.
+    pub fn domain(address: &str) -> Option<&str> {
+        address.split_once('@').map(|(_, domain)| domain)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallStatus {

@@ -21,6 +21,8 @@ pub enum Codec {
 /// How a leg's sound flows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaPlan {
+    /// Whose call it is: tenants take turns where sounds are prepared.
+    pub tenant: TenantId,
     /// The local address to bind; never a wildcard.
     pub local: IpAddr,
     /// The signalling peer's address: the only place from where a stream may be learnt.

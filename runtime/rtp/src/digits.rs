@@ -33,6 +33,8 @@ pub fn code_of(digit: char) -> Option<u8> {
 /// Digits out of a stream. Told of every event packet, and of the time.
 #[derive(Debug, Default)]
 pub struct Digits {
+    /// Of the stream that is heard. Another has timestamps of its own.
+    ssrc: Option<u32>,
     open: Option<Open>,
     /// Timestamp of the last event that ended: its end is sent three times.
     ended: Option<u32>,
@@ -54,7 +56,11 @@ pub enum Heard {
 
 impl Digits {
     /// An event packet. Up to two things happen: an open digit ends, another begins.
-    pub fn hear(&mut self, now_ms: u64, timestamp: u32, packet: EventPacket, heard: &mut Vec<Heard>) {
+    pub fn hear(&mut self, now_ms: u64, ssrc: u32, timestamp: u32, packet: EventPacket, heard: &mut Vec<Heard>) {
+        if self.ssrc != Some(ssrc) {
+            self.close(heard);
+            *self = Self { ssrc: Some(ssrc), ..Self::default() };
+        }
         if self.ended == Some(timestamp) {
             return;
         }
@@ -146,7 +152,7 @@ mod tests {
         while let Some((packet, _)) = press.next_packet() {
             let packet = EventPacket::read(&packet.bytes()).unwrap();
             if !is_lost(number) {
-                digits.hear(u64::from(at / 8) + 20 * number as u64, at, packet, heard);
+                digits.hear(u64::from(at / 8) + 20 * number as u64, 7, at, packet, heard);
             }
             number += 1;
         }
@@ -182,12 +188,26 @@ mod tests {
         assert_eq!(heard, [Heard::Ended { digit: '#', length_ms: 60 }]);
     }
 
+    #[test]
+    fn a_stream_that_begins_anew_has_timestamps_of_its_own() {
+        let (mut digits, mut heard) = (Digits::default(), Vec::new());
+        let mut press = |ssrc, timestamp, event| {
+            digits.hear(0, ssrc, timestamp, EventPacket { event, is_end: false, duration: 80 }, &mut heard);
+            digits.hear(0, ssrc, timestamp, EventPacket { event, is_end: true, duration: 800 }, &mut heard);
+        };
+        press(1, 3_000_000_000, 1);
+        press(2, 2_000_000_000, 2);
+        press(3, 3_000_000_000, 3);
+        let began: Vec<_> = heard.iter().filter(|heard| matches!(heard, Heard::Began(_))).collect();
+        assert_eq!(began, [&Heard::Began('1'), &Heard::Began('2'), &Heard::Began('3')]);
+    }
+
     proptest! {
         #[test]
         fn whatever_comes_begins_and_ends_in_turn(packets in proptest::collection::vec((any::<u32>(), any::<[u8; 4]>()), 0..60)) {
             let (mut digits, mut heard) = (Digits::default(), Vec::new());
             for (at, (timestamp, payload)) in packets.into_iter().enumerate() {
-                digits.hear(at as u64 * 20, timestamp, EventPacket::read(&payload).unwrap(), &mut heard);
+                digits.hear(at as u64 * 20, at as u32 / 30, timestamp, EventPacket::read(&payload).unwrap(), &mut heard);
             }
             digits.tick(u64::MAX, &mut heard);
             prop_assert_eq!(heard.len() % 2, 0);

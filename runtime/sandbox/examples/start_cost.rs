@@ -163,6 +163,9 @@ impl Ambient for Nothing {
     fn now_ms(&self) -> f64 {
         0.0
     }
+    fn uptime_ms(&self) -> u64 {
+        0
+    }
     fn random(&self) -> u32 {
         4
     }

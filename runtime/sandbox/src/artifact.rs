@@ -1,6 +1,7 @@
 //! Compiled modules on disk. They are trusted as code: made only by this node, named by everything
 //! they depend on, and their digest is checked before every load.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,19 @@ impl Artifacts {
                 None
             }
         }
+    }
+
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        let path = self.path(digest);
+        path.exists() && beside(&path).exists()
+    }
+
+    /// Removes every file that is not of these. How many there were.
+    pub(crate) fn sweep(&self, digests: &[String]) -> usize {
+        let kept: HashSet<_> = digests.iter().map(|digest| self.path(digest)).collect();
+        let Ok(files) = std::fs::read_dir(&self.directory) else { return 0 };
+        let old = files.flatten().map(|file| file.path()).filter(|path| !kept.contains(&path.with_extension("cwasm")));
+        old.filter(|path| std::fs::remove_file(path).is_ok()).count()
     }
 
     /// Compiles and keeps. Blocks for as long as the compiler takes.

@@ -18,7 +18,9 @@ pub(crate) struct Cache {
     engine: Engine,
     linker: Linker<Guest>,
     artifacts: Arc<Artifacts>,
-    compilers: Semaphore,
+    uploads: Semaphore,
+    /// Calls do not stand in line behind uploads.
+    again: Semaphore,
     limits: Limits,
     capacity: usize,
     loaded: Mutex<Loaded>,
@@ -46,7 +48,8 @@ impl Cache {
             engine,
             linker,
             artifacts: Arc::new(artifacts),
-            compilers: Semaphore::new(compilers.max(1)),
+            uploads: Semaphore::new(compilers.max(1)),
+            again: Semaphore::new(1),
             limits,
             capacity: capacity.max(1),
             loaded: Mutex::default(),
@@ -75,6 +78,21 @@ impl Cache {
         .cloned()
     }
 
+    /// Whether there is a compiled form on disk.
+    pub(crate) fn has(&self, digest: &str) -> bool {
+        self.artifacts.has(digest)
+    }
+
+    /// Makes a compiled form, and leaves it there.
+    pub(crate) async fn prepare(&self, host: &Arc<dyn Host>, module: ModuleId, digest: &str) -> Result<(), Fault> {
+        self.again(host, module, digest).await.map(drop)
+    }
+
+    /// Removes what other versions and settings left, and what these modules do not need.
+    pub(crate) fn sweep(&self, digests: &[String]) -> usize {
+        self.artifacts.sweep(digests)
+    }
+
     /// Compiles an upload and loads it. `limits` are those of the upload.
     pub(crate) async fn take_in(
         &self,
@@ -85,7 +103,7 @@ impl Cache {
         let component = match self.read_disk(digest).await {
             Some(component) => component,
             None => {
-                self.compile(limits, digest, bytes).await?;
+                self.compile(&self.uploads, limits, digest, bytes).await?;
                 let lost = || UploadRefused::node("the compiled module does not load");
                 self.read_disk(digest).await.ok_or_else(lost)?
             }
@@ -128,15 +146,21 @@ impl Cache {
         if digest_of(&bytes) != digest {
             return Err(node(format!("{module} was changed in the store: its digest is not {digest}")));
         }
-        self.compile(&self.limits, digest, &bytes).await.map_err(|refused| match refused.status() {
+        self.compile(&self.again, &self.limits, digest, &bytes).await.map_err(|refused| match refused.status() {
             503 => node(refused.detail),
             _ => Fault::new(FaultCode::StartFailed, refused.to_string()),
         })?;
         self.read_disk(digest).await.ok_or_else(|| node("the compiled module does not load".to_owned()))
     }
 
-    async fn compile(&self, limits: &Limits, digest: &str, bytes: &[u8]) -> Result<(), UploadRefused> {
-        let Ok(_turn) = self.compilers.acquire().await else {
+    async fn compile(
+        &self,
+        line: &Semaphore,
+        limits: &Limits,
+        digest: &str,
+        bytes: &[u8],
+    ) -> Result<(), UploadRefused> {
+        let Ok(_turn) = line.acquire().await else {
             return Err(UploadRefused::node("the node ends"));
         };
         let artifacts = Arc::clone(&self.artifacts);

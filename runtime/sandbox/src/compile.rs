@@ -5,10 +5,11 @@
 
 mod admit;
 mod imports;
+mod shape;
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -55,7 +56,8 @@ pub(crate) fn compile(
 }
 
 /// The compiling process. Arguments: memory in bytes, CPU in seconds, Wasm stack in bytes, the
-/// component's file, the file to write.
+/// component's file, the file to write. It bounds itself and begins anew, so that what an
+/// allocator reserves at its start is within the bounds too.
 pub fn child_main(args: &[String]) -> ExitCode {
     match child(args) {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,20 +74,31 @@ fn child(args: &[String]) -> Result<(), (u8, String)> {
     };
     let number = |text: &String| text.parse::<u64>().map_err(|_| (BROKEN, format!("`{text}` is no number")));
     let (memory, cpu, stack) = (number(memory)?, number(cpu)?, number(stack)?);
-    let bound = |resource, value| {
-        setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) })
-            .map_err(|error| (BROKEN, format!("cannot limit the compiler: {error}")))
-    };
-    bound(Resource::As, memory)?;
-    bound(Resource::Cpu, cpu)?;
-    bound(Resource::Core, 0)?;
-    // Its manners are not worth failing for.
-    let _ = setpriority_process(None, 19);
+    if std::env::var_os(BOUNDED).is_none() {
+        return Err((BROKEN, bounded(memory, cpu)));
+    }
     let bytes = std::fs::read(component).map_err(|error| (BROKEN, format!("cannot read {component}: {error}")))?;
     let config = engine::base(stack);
     let engine = Engine::new(&config).map_err(|error| (BROKEN, format!("{error:#}")))?;
     let compiled = engine.precompile_component(&bytes).map_err(|error| (REFUSED, format!("{error:#}")))?;
     std::fs::write(output, compiled).map_err(|error| (BROKEN, format!("cannot write {output}: {error}")))
+}
+
+/// Takes the process's place with one that is bounded from its first instruction. Comes back only
+/// with words about why that cannot be.
+fn bounded(memory: u64, cpu: u64) -> String {
+    let bound = |resource, value| setrlimit(resource, Rlimit { current: Some(value), maximum: Some(value) });
+    let bounds = bound(Resource::As, memory).and(bound(Resource::Cpu, cpu)).and(bound(Resource::Core, 0));
+    if let Err(error) = bounds {
+        return format!("cannot limit the compiler: {error}");
+    }
+    // Its manners are not worth failing for.
+    let _ = setpriority_process(None, 19);
+    let mut own = std::env::args_os();
+    let name = own.next().unwrap_or_default();
+    let program = std::env::current_exe().unwrap_or_else(|_| name.into());
+    let error = Command::new(program).args(own).env(BOUNDED, "yes").exec();
+    format!("cannot begin the compiler anew: {error}")
 }
 
 fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
@@ -135,6 +148,8 @@ fn limit(what: String) -> UploadRefused {
     UploadRefused::new("compile-limit", format!("compiling the module: {what}"))
 }
 
+/// Set for the process that is bounded.
+const BOUNDED: &str = "CALLBOX_COMPILER_BOUNDED";
 /// The compiler looked at the module and refused it.
 const REFUSED: u8 = 3;
 /// The compiler could not do its work.

@@ -65,6 +65,8 @@ pub trait Kv: Send + Sync + 'static {
 pub trait Ambient: Send + Sync + 'static {
     /// Unix milliseconds.
     fn now_ms(&self) -> f64;
+    /// Milliseconds since an arbitrary zero. Never goes back.
+    fn uptime_ms(&self) -> u64;
     /// From a cryptographic source.
     fn random(&self) -> u32;
 }

@@ -129,6 +129,24 @@ impl Handle {
         task.await.unwrap_or_else(|error| Err(UploadRefused::node(format!("looking at the upload: {error}"))))
     }
 
+    /// Compiles these modules where there is no compiled form of this version, one after the other,
+    /// and removes the forms of all others. `failed` is told of those that cannot be had.
+    /// How many were compiled, and how many files are gone.
+    pub async fn prepare(
+        &self,
+        modules: &[(ModuleId, String)],
+        failed: impl Fn(ModuleId, callbox_model::Fault),
+    ) -> (usize, usize) {
+        let missing: Vec<_> = modules.iter().filter(|(_, digest)| !self.inner.cache.has(digest)).collect();
+        for (module, digest) in &missing {
+            if let Err(fault) = self.inner.cache.prepare(&self.inner.host, *module, digest).await {
+                failed(*module, fault);
+            }
+        }
+        let digests: Vec<_> = modules.iter().map(|(_, digest)| digest.clone()).collect();
+        (missing.len(), self.inner.cache.sweep(&digests))
+    }
+
     /// Stores that exist.
     pub fn live(&self) -> usize {
         self.inner.live.0.load(Ordering::SeqCst)

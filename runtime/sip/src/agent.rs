@@ -42,6 +42,8 @@ pub struct Agent {
 /// Refusals and small talk are kept for 32 s each, so that repetitions are answered the same. Past
 /// this many, new requests are answered without a transaction, and forgotten.
 const MOST_SERVERS: usize = 65_536;
+/// Besides those, for requests within dialogs.
+const RESERVED_SERVERS: usize = 16_384;
 
 #[derive(Debug)]
 struct Serving {

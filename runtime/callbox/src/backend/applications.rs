@@ -104,7 +104,7 @@ impl Numbers for Backend {
     async fn numbers(&self, scope: Scope, filter: NumberFilter, page: Page<NumberId>) -> Result<Vec<Number>> {
         let filter = callbox_store::NumberFilter {
             scope: scoped(scope),
-            address: filter.address,
+            address: filter.address.as_deref().map(Number::normal),
             application: filter.application,
         };
         self.parts.store.numbers(filter, paged(page)).await.map_err(error)
@@ -121,7 +121,8 @@ impl Numbers for Backend {
         application: Option<ApplicationId>,
     ) -> Result<Number> {
         let created = wall();
-        let number = Number { id: NumberId::new(&self.parts.ids, created), tenant, address, application, created };
+        let (id, address) = (NumberId::new(&self.parts.ids, created), Number::normal(&address));
+        let number = Number { id, tenant, address, application, created };
         let made = self.parts.store.create_number(&number).await.map_err(coded("address-taken"));
         self.changed(made.map(|()| number)).await
     }

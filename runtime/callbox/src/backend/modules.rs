@@ -24,6 +24,7 @@ impl Modules for Backend {
     }
 
     async fn upload_module(&self, tenant: TenantId, name: String, component: Bytes) -> Result<Module> {
+        let _turn = self.upload_turn(tenant)?;
         self.count_upload(tenant)?;
         let accepted = self.parts.sandbox.accept(component.to_vec(), self.parts.limits.clone()).await;
         let described = match accepted {
@@ -64,16 +65,35 @@ impl Modules for Backend {
     }
 }
 
+/// One tenant's compiler. Given back when dropped.
+struct Turn<'a> {
+    backend: &'a Backend,
+    tenant: TenantId,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.backend.compiling.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.tenant);
+    }
+}
+
 impl Backend {
+    /// One compilation at a time for each tenant, so that none stands in the others' way.
+    fn upload_turn(&self, tenant: TenantId) -> Result<Turn<'_>> {
+        if self.compiling.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant) {
+            return Ok(Turn { backend: self, tenant });
+        }
+        let detail = "a module of this tenant is being compiled; upload the next when it is done".to_owned();
+        Err(BackendError::Quota { limit: "uploads_at_once", detail })
+    }
+
     fn count_upload(&self, tenant: TenantId) -> Result<()> {
         let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
-        uploads.take(self.parts.clock.at(), tenant).map_err(|wait| BackendError::Quota {
-            limit: "uploads_per_hour",
-            detail: format!(
-                "{} uploads within an hour; the next may come in {} s",
-                self.parts.limits.uploads_per_hour,
-                wait.as_secs() + 1
-            ),
+        uploads.take(self.parts.clock.at(), tenant).map_err(|wait| {
+            let (most, wait_s) = (self.parts.limits.uploads_per_hour, wait.as_secs() + 1);
+            let detail = format!("{most} uploads within an hour; the next may come in {wait_s} s");
+            self.parts.limited.reached(tenant, "uploads_per_hour", || detail.clone());
+            BackendError::Quota { limit: "uploads_per_hour", detail }
         })
     }
 

@@ -9,18 +9,20 @@ use callbox_store::{Error, KvFuture, Page, Put, Scope, Store};
 use callbox_usage::CpuShares;
 
 use crate::clock::{Clock, wall};
+use crate::limited::Limited;
 
 pub struct Lent {
     store: Arc<dyn Store>,
     limits: Arc<Limits>,
     clock: Clock,
     shares: Mutex<CpuShares>,
+    limited: Limited,
 }
 
 impl Lent {
-    pub fn new(store: Arc<dyn Store>, limits: Arc<Limits>, clock: Clock) -> Self {
+    pub fn new(store: Arc<dyn Store>, limits: Arc<Limits>, clock: Clock, limited: Limited) -> Self {
         let shares = Mutex::new(CpuShares::new(&limits));
-        Self { store, limits, clock, shares }
+        Self { store, limits, clock, shares, limited }
     }
 }
 
@@ -77,6 +79,10 @@ impl Ambient for Lent {
         wall().as_unix_millis()
     }
 
+    fn uptime_ms(&self) -> u64 {
+        self.clock.at().since(callbox_model::Instant::default()).as_millis() as u64
+    }
+
     fn random(&self) -> u32 {
         // The kernel's source does not fail once it has answered, and it did when the node made its keys.
         getrandom::u32().unwrap_or_default()
@@ -85,8 +91,16 @@ impl Ambient for Lent {
 
 impl Throttle for Lent {
     fn spend(&self, tenant: TenantId, module: ModuleId, cpu_ns: u64) -> Option<Duration> {
-        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
-        shares.spend(self.clock.at(), tenant, module, cpu_ns)
+        let rest = {
+            let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+            shares.spend(self.clock.at(), tenant, module, cpu_ns)
+        };
+        if let Some(rest) = rest {
+            let words =
+                || format!("{module} waits {} ms for CPU time: its share, or its tenant's, is used", rest.as_millis());
+            self.limited.reached(tenant, "cpu_millicores", words);
+        }
+        rest
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use callbox_model::Limits;
 use wasmparser::{Encoding, FunctionBody, Operator, Parser, Payload, Validator, WasmFeatures};
 
-use super::imports;
+use super::{imports, shape};
 use crate::UploadRefused;
 
 /// A component that may be compiled.
@@ -24,6 +24,7 @@ pub(crate) fn admit(bytes: &[u8], limits: &Limits) -> Result<Admitted, UploadRef
     if !Parser::is_component(bytes) && !Parser::is_core_wasm(bytes) {
         return Err(UploadRefused::new("not-wasm", "it does not begin as WebAssembly does (`\\0asm`)"));
     }
+    shape::hold(bytes)?;
     validate(bytes)?;
     measure(bytes, limits)?;
     // These parse what a stranger made, and are no parsers of ours.

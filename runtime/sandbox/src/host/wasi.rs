@@ -1,13 +1,15 @@
 //! WASI 0.2 as languages' runtimes import it: clocks, random and streams work, what is written to
 //! standard output and error becomes log lines, and everything else is empty and refuses.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rand_core::TryRng;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 use super::Host;
 use crate::guest::Guest;
@@ -27,6 +29,10 @@ fn context(host: &Arc<dyn Host>, log: &Arc<Mutex<LogLines>>) -> WasiCtx {
         .stdout(Lines::new("info", log))
         .stderr(Lines::new("warn", log))
         .wall_clock(Wall(Arc::clone(host)))
+        .monotonic_clock(Uptime(Arc::clone(host)))
+        .secure_random(Chance(Arc::clone(host)))
+        .insecure_random(Chance(Arc::clone(host)))
+        .insecure_random_seed((0..4).fold(0, |seed, _| seed << 32 | u128::from(host.random())))
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)
@@ -43,6 +49,40 @@ impl HostWallClock for Wall {
 
     fn now(&self) -> Duration {
         Duration::try_from_secs_f64(self.0.now_ms() / 1_000.0).unwrap_or_default()
+    }
+}
+
+/// A fine clock would show one tenant what another's code does to the machine.
+struct Uptime(Arc<dyn Host>);
+
+impl HostMonotonicClock for Uptime {
+    fn resolution(&self) -> u64 {
+        NS_A_MS
+    }
+
+    fn now(&self) -> u64 {
+        self.0.uptime_ms().saturating_mul(NS_A_MS)
+    }
+}
+
+struct Chance(Arc<dyn Host>);
+
+impl TryRng for Chance {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.random())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from(self.0.random()) << 32 | u64::from(self.0.random()))
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for piece in bytes.chunks_mut(4) {
+            piece.copy_from_slice(&self.0.random().to_ne_bytes()[..piece.len()]);
+        }
+        Ok(())
     }
 }
 
@@ -148,4 +188,5 @@ impl tokio::io::AsyncWrite for Lines {
 
 /// A line is cut at its limit by the log; this bounds what is held of one that never ends.
 const LINE_BYTES: usize = 64 << 10;
+const NS_A_MS: u64 = 1_000_000;
 const RANDOM_BYTES: u64 = 64 << 10;

@@ -224,6 +224,9 @@ impl Ambient for Lent {
     fn now_ms(&self) -> f64 {
         1_000.0
     }
+    fn uptime_ms(&self) -> u64 {
+        0
+    }
     fn random(&self) -> u32 {
         4
     }

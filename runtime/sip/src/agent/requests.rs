@@ -4,7 +4,9 @@ use super::body;
 use super::border::{Decision, Effect, Event, Invite, Peer};
 use super::dialog::Dialog;
 use super::leg::{AcceptedKind, Leg, Reoffer, ReofferKind, Stage};
-use super::{Agent, MOST_SERVERS, Refusal, Serving, Transport, back_to, carriage, methods, running_key};
+use super::{
+    Agent, MOST_SERVERS, RESERVED_SERVERS, Refusal, Serving, Transport, back_to, carriage, methods, running_key,
+};
 use crate::header::Name;
 use crate::message::{Message, Method};
 use crate::transaction::{Again, Server, Time};
@@ -31,10 +33,18 @@ impl Agent {
             }
             return;
         }
-        if method == Method::Options && self.refuse_extensions_of(peer, &message, out) {
+        let is_outside = !message.to().is_some_and(|to| to.params.has("tag"));
+        if method == Method::Options && is_outside {
+            // Small talk is answered the same each time, and nothing is kept of it.
+            if !self.refuse_extensions_of(peer, &message, out) {
+                self.refuse_statelessly(peer, &message, 200, "", &capabilities(), out);
+            }
             return;
         }
-        if self.servers.len() >= MOST_SERVERS {
+        // Calls that stand have a part of the table for themselves: what is new cannot keep their
+        // requests out.
+        let most = if self.is_ours(&message).is_some() { MOST_SERVERS + RESERVED_SERVERS } else { MOST_SERVERS };
+        if self.servers.len() >= most {
             self.refuse_statelessly(peer, &message, 503, "Overloaded", &[("Retry-After", "10")], out);
             return;
         }
@@ -51,7 +61,6 @@ impl Agent {
                 self.within_dialog(now, &key, peer, &message, &method, out);
             }
             Method::Invite => self.invited(now, &key, peer, message, admit, out),
-            Method::Options => self.options(now, &key, out),
             Method::Bye | Method::Info | Method::Update | Method::Prack => {
                 self.refuse(now, &key, 481, "", &[], out);
             }
@@ -161,8 +170,7 @@ impl Agent {
     }
 
     fn options(&mut self, now: Time, key: &str, out: &mut Vec<Effect>) {
-        let headers = [methods(), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", "")];
-        self.refuse(now, key, 200, "", &headers, out);
+        self.refuse(now, key, 200, "", &capabilities(), out);
     }
 
     /// 9.2
@@ -312,6 +320,11 @@ impl Agent {
         }
         self.tell(id, Event::Reoffered { body }, out);
     }
+}
+
+/// 11.2
+fn capabilities() -> [(&'static str, &'static str); 4] {
+    [methods(), ("Accept", "application/sdp"), ("Accept-Encoding", "identity"), ("Supported", "")]
 }
 
 pub(super) fn contact(peer: &Peer, settings: &super::Settings) -> String {

@@ -12,8 +12,8 @@ pub(super) async fn create(db: &Sqlite, number: &Number) -> Result<(), Error> {
     if let Some(application) = number.application {
         applications::known(&mut work, Scope::Tenant(number.tenant), application).await?;
     }
-    let taken =
-        work.one(sqlx::query("SELECT tenant FROM numbers WHERE address = ?1").bind(number.address.clone())).await?;
+    let address = Number::normal(&number.address);
+    let taken = work.one(sqlx::query("SELECT tenant FROM numbers WHERE address = ?1").bind(address.clone())).await?;
     if let Some(row) = taken {
         return Err(Error::Conflict {
             what: "number",
@@ -22,17 +22,46 @@ pub(super) async fn create(db: &Sqlite, number: &Number) -> Result<(), Error> {
             owner: Some(Columns::of(&row, "number").parse("tenant")?),
         });
     }
+    if let Some(domain) = Number::domain(&address) {
+        domain_is_free(&mut work, number, &address, domain).await?;
+    }
     work.run(
         sqlx::query("INSERT INTO numbers (id, tenant, address, application, created) VALUES (?1, ?2, ?3, ?4, ?5)")
             .bind(number.id.to_string())
             .bind(number.tenant.to_string())
-            .bind(number.address.clone())
+            .bind(address)
             .bind(number.application.map(|id| id.to_string()))
             .bind(number.created.as_micros()),
     )
     .await?;
     changed(&mut work, number, number.created).await?;
     work.commit().await
+}
+
+/// A domain is one tenant's: with addresses of two in it, one would have the other's calls. Hosts
+/// that are addresses of machines are nobody's, but for patterns.
+async fn domain_is_free(work: &mut Work, number: &Number, address: &str, domain: &str) -> Result<(), Error> {
+    let is_machine = domain.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    let is_pattern = address.starts_with("*@");
+    let other = work
+        .one(
+            sqlx::query(
+                "SELECT tenant FROM numbers
+                 WHERE tenant <> ?1 AND substr(address, instr(address, '@') + 1) = ?2 AND instr(address, '@') > 0
+                   AND (?3 OR address LIKE '*@%') LIMIT 1",
+            )
+            .bind(number.tenant.to_string())
+            .bind(domain.to_owned())
+            .bind(!is_machine || is_pattern),
+        )
+        .await?;
+    let Some(row) = other else { return Ok(()) };
+    Err(Error::Conflict {
+        what: "number",
+        id: number.address.clone(),
+        why: format!("is in the domain {domain}, in which another tenant has numbers"),
+        owner: Some(Columns::of(&row, "number").parse("tenant")?),
+    })
 }
 
 pub(super) async fn get(db: &Sqlite, scope: Scope, id: NumberId) -> Result<Number, Error> {

@@ -284,8 +284,25 @@ pub(crate) async fn numbers<S: Store>(world: World<S>) {
     let of_application = NumberFilter { application: Some(application), ..NumberFilter::all(mine) };
     assert_eq!(count(of_application.clone()).await, 1);
     assert_eq!(count(NumberFilter { address: Some("101".to_owned()), ..of_application }).await, 0);
+    // A domain is one tenant's, however it is written; a machine's address is anybody's.
+    for address in ["*@EXAMPLE.org", "anna@example.org", "100@Example.Org"] {
+        match store.create_number(&world.new_number(tenant, address, None)).await {
+            Err(Error::Conflict { owner, .. }) => assert_eq!(owner, Some(other), "{address}"),
+            given => panic!("{address}: {given:?}"),
+        }
+    }
+    store.create_number(&world.new_number(other, "anna@Example.org", None)).await.unwrap();
+    assert!(store.create_number(&world.new_number(other, "anna@eXample.org", None)).await.is_err());
+    let anna = NumberFilter { address: Some("anna@example.org".to_owned()), ..NumberFilter::all(theirs) };
+    let anna = store.numbers(anna, Page::first(10)).await.unwrap()[0].id;
+    store.delete_number(theirs, anna, world.now()).await.unwrap();
+    store.create_number(&world.new_number(tenant, "7@192.0.2.1", None)).await.unwrap();
+    assert!(store.create_number(&world.new_number(other, "*@192.0.2.1", None)).await.is_err());
+    let machine = world.new_number(other, "8@192.0.2.1", None);
+    store.create_number(&machine).await.unwrap();
+    store.delete_number(theirs, machine.id, world.now()).await.unwrap();
     let next = store.numbers(NumberFilter::all(Scope::Operator), Page::after(number.id, 10)).await.unwrap();
-    assert_eq!(next.len(), 1);
+    assert_eq!(next.len(), 2);
 
     store.delete_number(mine, number.id, world.now()).await.unwrap();
     assert!(matches!(store.delete_number(mine, number.id, world.now()).await, Err(Error::NotFound { .. })));
