@@ -5,6 +5,8 @@ mod applications;
 mod calls;
 mod modules;
 mod node;
+mod place;
+mod sip;
 mod translate;
 
 use std::collections::{BTreeSet, HashMap};
@@ -20,9 +22,11 @@ use callbox_usage::Windows;
 
 use crate::admission::{Admission, Lanes};
 use crate::clock::Clock;
+use crate::drive::Drive;
 use crate::limited::Limited;
 use crate::routing::Routing;
 use crate::sealed::SealingKey;
+use crate::trunks::TrunkStates;
 
 pub struct Backend {
     pub parts: Parts,
@@ -49,6 +53,8 @@ pub struct Parts {
     pub clock: Clock,
     pub recordings: PathBuf,
     pub limited: Limited,
+    pub drive: Drive,
+    pub trunk_states: TrunkStates,
     pub api: SocketAddr,
 }
 

@@ -19,6 +19,7 @@ pub const MANUAL: &str = include_str!("../callbox.toml");
 pub struct Config {
     pub node: Node,
     pub sip: Sip,
+    pub egress: Egress,
     pub media: Media,
     pub voice: Voice,
     pub sandbox: Sandbox,
@@ -42,9 +43,36 @@ pub struct Node {
 pub struct Sip {
     pub udp: Vec<SocketAddr>,
     pub tcp: Vec<SocketAddr>,
+    pub tls: Vec<SocketAddr>,
+    pub ws: Vec<SocketAddr>,
+    pub wss: Vec<SocketAddr>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_certificates: ClientCertificates,
+    pub client_authorities: Option<PathBuf>,
+    pub authorities: Option<PathBuf>,
+    pub dns: Vec<SocketAddr>,
     pub advertised: Option<IpAddr>,
     pub allow: Allow,
     pub requests_per_s_per_source: u32,
+}
+
+/// Whether those who come over TLS show a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    #[default]
+    Off,
+    Optional,
+    Required,
+}
+
+/// Where calls that tenants begin may go, besides the public network.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Egress {
+    pub networks: Vec<IpNet>,
+    pub own: Vec<SocketAddr>,
 }
 
 /// Who may call in.
@@ -148,8 +176,18 @@ impl Config {
 
     fn check(&self) -> Result<(), Error> {
         let wrong = |key, why: &str| Err(Error::Value { key, why: why.to_owned() });
-        if self.sip.udp.is_empty() && self.sip.tcp.is_empty() {
-            return wrong("sip.udp and sip.tcp", "are both empty: nothing could call");
+        if self.sip.listeners().next().is_none() {
+            return wrong("sip.udp, tcp, tls, ws and wss", "are all empty: nothing could call");
+        }
+        let is_secure = !self.sip.tls.is_empty() || !self.sip.wss.is_empty();
+        if is_secure && (self.sip.certificate.is_none() || self.sip.key.is_none()) {
+            return wrong("sip.certificate and sip.key", "are needed for sip.tls and sip.wss");
+        }
+        if self.sip.certificate.is_some() != self.sip.key.is_some() {
+            return wrong("sip.certificate and sip.key", "go together");
+        }
+        if self.sip.client_certificates != ClientCertificates::Off && self.sip.client_authorities.is_none() {
+            return wrong("sip.client_authorities", "is needed to tell a good client certificate from others");
         }
         if self.media.port_low < 1_024 {
             return wrong("media.port_low", "is below 1024: those ports are privileged");
@@ -174,7 +212,30 @@ impl Config {
 
     /// True while only this machine can call.
     pub fn is_loopback_only(&self) -> bool {
-        self.sip.udp.iter().chain(&self.sip.tcp).all(|address| address.ip().is_loopback())
+        self.sip.listeners().all(|(_, address)| address.ip().is_loopback())
+    }
+}
+
+impl Sip {
+    pub fn listeners(&self) -> impl Iterator<Item = (callbox_signal::Transport, SocketAddr)> {
+        use callbox_signal::Transport::{Tcp, Tls, Udp, Ws, Wss};
+        [(Udp, &self.udp), (Tcp, &self.tcp), (Tls, &self.tls), (Ws, &self.ws), (Wss, &self.wss)]
+            .into_iter()
+            .flat_map(|(transport, addresses)| addresses.iter().map(move |address| (transport, *address)))
+    }
+
+    pub fn tls(&self) -> callbox_signal::Tls {
+        let identity = self.certificate.clone().zip(self.key.clone());
+        let authorities = self.client_authorities.clone();
+        callbox_signal::Tls {
+            identity: identity.map(|(certificate, key)| callbox_signal::Identity { certificate, key }),
+            clients: match (self.client_certificates, authorities) {
+                (ClientCertificates::Optional, Some(authorities)) => callbox_signal::Clients::Optional { authorities },
+                (ClientCertificates::Required, Some(authorities)) => callbox_signal::Clients::Required { authorities },
+                _ => callbox_signal::Clients::NotAsked,
+            },
+            authorities: self.authorities.clone(),
+        }
     }
 }
 
@@ -202,6 +263,15 @@ impl Default for Sip {
         Self {
             udp: vec![loopback],
             tcp: vec![loopback],
+            tls: Vec::new(),
+            ws: Vec::new(),
+            wss: Vec::new(),
+            certificate: None,
+            key: None,
+            client_certificates: ClientCertificates::Off,
+            client_authorities: None,
+            authorities: None,
+            dns: Vec::new(),
             advertised: None,
             allow: Allow::default(),
             requests_per_s_per_source: 2_000,
@@ -264,6 +334,9 @@ mod tests {
             ("[sip]\nudp = []\ntcp = []", "sip.udp"),
             ("[media]\nport_low = 80", "media.port_low"),
             ("[media]\nport_low = 20000\nport_high = 20001", "media.port_high"),
+            ("[sip]\ntls = [\"127.0.0.1:5061\"]", "sip.certificate"),
+            ("[sip]\ncertificate = \"c.pem\"", "sip.key"),
+            ("[sip]\nclient_certificates = \"required\"", "sip.client_authorities"),
             ("[limits]\ninstances = 0", "limits.instances"),
             ("[sip]\nadvertised = \"0.0.0.0\"", "sip.advertised"),
         ] {

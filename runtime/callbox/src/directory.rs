@@ -3,16 +3,22 @@
 //! A picture is never changed: a new one takes its place, and calls that began go on with what
 //! they began with.
 
+mod outgoing;
+
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use callbox_call::{ApplicationPlan, HandlerPlan};
 use callbox_model::{
-    Application, ApplicationId, Fault, FaultCode, Handler, Limits, Module, ModuleId, ModuleState, Number, TenantId,
-    TenantState,
+    Application, ApplicationId, Credentials, Domain, Egress, Fault, FaultCode, Handler, Limits, Module, ModuleId,
+    ModuleState, Number, TenantId, TenantState, TrunkId, UserId, Verifiers,
 };
 use callbox_sip::{Host, Scheme, Uri};
 use callbox_store as store;
+use ipnet::IpNet;
+
+pub use outgoing::{Outgoing, TrunkRoute};
 
 /// Everything that a call needs to begin.
 #[derive(Debug)]
@@ -20,10 +26,15 @@ pub struct Route {
     pub tenant: TenantId,
     /// False while the tenant is suspended.
     pub is_open: bool,
-    /// The number (address pattern) that led here.
+    /// The number (address pattern) that led here. Empty for calls that go out.
     pub number: String,
+    /// Whether strangers may call it.
+    pub anonymous: bool,
     pub plan: Arc<ApplicationPlan>,
     pub settings: Arc<Settings>,
+    pub outgoing: Arc<Outgoing>,
+    /// All of the tenant's.
+    pub trunks: Arc<[Arc<TrunkRoute>]>,
 }
 
 /// What an application's modules read and are.
@@ -35,51 +46,97 @@ pub struct Settings {
     pub digests: BTreeMap<ModuleId, String>,
 }
 
-/// The values of secrets, by application.
-pub type Secrets = HashMap<ApplicationId, BTreeMap<String, String>>;
+/// What was sealed, by its owner.
+#[derive(Default)]
+pub struct Opened {
+    pub secrets: HashMap<ApplicationId, BTreeMap<String, String>>,
+    pub verifiers: HashMap<UserId, Arc<Verifiers>>,
+    pub passwords: HashMap<TrunkId, String>,
+}
+
+/// What is the same for all outgoing calls.
+#[derive(Clone, Debug, Default)]
+pub struct EgressRules {
+    /// Sockets of the node and of what it needs.
+    pub own: Arc<[SocketAddr]>,
+    /// What the operator opened besides the public network.
+    pub open: Arc<[IpNet]>,
+}
 
 #[derive(Debug, Default)]
 pub struct Directory {
     pub revision: u64,
     routes: HashMap<String, Arc<Route>>,
-    applications: HashMap<ApplicationId, Arc<ApplicationPlan>>,
+    applications: HashMap<ApplicationId, Arc<Route>>,
+    domains: HashMap<String, Domain>,
+    /// By domain and name.
+    users: HashMap<String, HashMap<String, Known>>,
+    owners: HashMap<UserId, TenantId>,
+    trunks: Vec<Arc<TrunkRoute>>,
+}
+
+/// A user that may register.
+#[derive(Clone, Debug)]
+struct Known {
+    id: UserId,
+    verifiers: Option<Arc<Verifiers>>,
 }
 
 impl Directory {
-    pub fn new(kept: &store::Directory, secrets: &mut Secrets, limits: &Arc<Limits>) -> Self {
+    pub fn new(kept: &store::Directory, opened: &mut Opened, limits: &Arc<Limits>, egress: &EgressRules) -> Self {
         let modules = Modules::new(&kept.modules);
-        let plans: HashMap<_, _> = kept
+        let trunks = Trunks::new(kept, opened, egress);
+        let open: HashMap<_, _> =
+            kept.tenants.iter().map(|tenant| (tenant.id, tenant.state == TenantState::Active)).collect();
+        let applications: HashMap<_, _> = kept
             .applications
             .iter()
             .map(|application| {
                 let plan = Arc::new(plan(application, &modules, limits));
                 let settings = Settings {
                     config: Arc::new(application.spec.config.clone()),
-                    secrets: Arc::new(secrets.remove(&application.id).unwrap_or_default()),
+                    secrets: Arc::new(opened.secrets.remove(&application.id).unwrap_or_default()),
                     digests: modules.digests(&plan),
                 };
-                (application.id, (plan, Arc::new(settings)))
+                let route = Route {
+                    tenant: application.tenant,
+                    is_open: open.get(&application.tenant).copied().unwrap_or(false),
+                    number: String::new(),
+                    anonymous: false,
+                    plan,
+                    settings: Arc::new(settings),
+                    outgoing: Arc::new(trunks.outgoing(application, egress)),
+                    trunks: trunks.of(application.tenant),
+                };
+                (application.id, Arc::new(route))
             })
             .collect();
-        let open: HashMap<_, _> =
-            kept.tenants.iter().map(|tenant| (tenant.id, tenant.state == TenantState::Active)).collect();
         let routes = kept
             .numbers
             .iter()
             .filter_map(|number| {
-                let (plan, settings) = plans.get(&number.application?)?;
+                let to = applications.get(&number.application?)?;
                 let route = Route {
                     tenant: number.tenant,
-                    is_open: open.get(&number.tenant).copied().unwrap_or(false),
+                    is_open: to.is_open,
                     number: number.address.clone(),
-                    plan: plan.clone(),
-                    settings: settings.clone(),
+                    anonymous: number.anonymous,
+                    plan: to.plan.clone(),
+                    settings: to.settings.clone(),
+                    outgoing: to.outgoing.clone(),
+                    trunks: to.trunks.clone(),
                 };
                 Some((Number::normal(&number.address), Arc::new(route)))
             })
             .collect();
-        let applications = plans.into_iter().map(|(id, (plan, _))| (id, plan)).collect();
-        Self { revision: kept.revision, routes, applications }
+        let mut users = HashMap::<_, HashMap<_, _>>::new();
+        for kept in &kept.users {
+            let known = Known { id: kept.user.id, verifiers: opened.verifiers.remove(&kept.user.id) };
+            users.entry(kept.user.domain.clone()).or_default().insert(kept.user.name.clone(), known);
+        }
+        let owners = kept.users.iter().map(|kept| (kept.user.id, kept.user.tenant)).collect();
+        let domains = kept.domains.iter().map(|domain| (domain.name.clone(), domain.clone())).collect();
+        Self { revision: kept.revision, routes, applications, domains, users, owners, trunks: trunks.all }
     }
 
     /// By the Request-URI: the whole address, then the domain's pattern, then the user part, so that
@@ -94,9 +151,45 @@ impl Directory {
         [whole, pattern, user].into_iter().flatten().find_map(|address| self.routes.get(&address))
     }
 
+    /// Of a call that goes out, for an application of this tenant.
+    pub fn application(&self, id: ApplicationId) -> Option<&Arc<Route>> {
+        self.applications.get(&id)
+    }
+
     /// Applications there are; for the metrics.
     pub fn applications(&self) -> usize {
         self.applications.len()
+    }
+
+    pub fn domain_of(&self, host: &str) -> Option<&Domain> {
+        self.domains.get(&host.to_ascii_lowercase())
+    }
+
+    pub fn user(&self, domain: &str, name: &str) -> Option<UserId> {
+        Some(self.known(domain, name)?.id)
+    }
+
+    pub fn tenant_of(&self, user: UserId) -> Option<TenantId> {
+        self.owners.get(&user).copied()
+    }
+
+    /// None also for one whose verifiers do not open.
+    pub fn verifiers(&self, domain: &str, name: &str) -> Option<(UserId, Arc<Verifiers>)> {
+        let known = self.known(domain, name)?;
+        Some((known.id, known.verifiers.clone()?))
+    }
+
+    fn known(&self, domain: &str, name: &str) -> Option<&Known> {
+        self.users.get(&domain.to_ascii_lowercase())?.get(name)
+    }
+
+    /// Whether some trunk's calls come from there.
+    pub fn is_of_a_trunk(&self, source: IpAddr) -> bool {
+        self.trunks.iter().any(|trunk| trunk.trunk.speaks_from(source))
+    }
+
+    pub fn trunks(&self) -> &[Arc<TrunkRoute>] {
+        &self.trunks
     }
 }
 
@@ -110,6 +203,54 @@ fn host_text(host: &Host) -> String {
         Host::Name(name) => name.to_ascii_lowercase(),
         Host::Address(std::net::IpAddr::V6(address)) => format!("[{address}]"),
         Host::Address(address) => address.to_string(),
+    }
+}
+
+struct Trunks {
+    all: Vec<Arc<TrunkRoute>>,
+    by_tenant: HashMap<TenantId, Arc<[Arc<TrunkRoute>]>>,
+}
+
+impl Trunks {
+    fn new(kept: &store::Directory, opened: &mut Opened, egress: &EgressRules) -> Self {
+        let rules = Arc::new(Egress { own: egress.own.clone(), open: egress.open.clone(), only: Arc::default() });
+        let all: Vec<_> = kept
+            .trunks
+            .iter()
+            .map(|kept| {
+                let trunk = kept.trunk.clone();
+                let password = opened.passwords.remove(&trunk.id);
+                let credentials = trunk.spec.username.clone().zip(password).map(|(username, password)| {
+                    Arc::new(Credentials { realm: trunk.spec.realm.clone(), username, password })
+                });
+                let media_networks = trunk.spec.media_networks.iter().chain(&trunk.spec.networks).copied().collect();
+                Arc::new(TrunkRoute { trunk, credentials, egress: rules.clone(), media_networks })
+            })
+            .collect();
+        let mut by_tenant = HashMap::<_, Vec<_>>::new();
+        for trunk in &all {
+            by_tenant.entry(trunk.trunk.tenant).or_default().push(trunk.clone());
+        }
+        Self { all, by_tenant: by_tenant.into_iter().map(|(tenant, trunks)| (tenant, trunks.into())).collect() }
+    }
+
+    fn of(&self, tenant: TenantId) -> Arc<[Arc<TrunkRoute>]> {
+        self.by_tenant.get(&tenant).cloned().unwrap_or_default()
+    }
+
+    fn outgoing(&self, application: &Application, egress: &EgressRules) -> Outgoing {
+        let outbound = application.spec.outbound.clone();
+        let named = |trunk: &&Arc<TrunkRoute>| Some(&trunk.trunk.name) == outbound.trunk.as_ref();
+        Outgoing {
+            trunk: self.of(application.tenant).iter().find(named).cloned(),
+            egress: Arc::new(Egress {
+                own: egress.own.clone(),
+                open: egress.open.clone(),
+                only: outbound.networks.as_slice().into(),
+            }),
+            media_networks: outbound.media_networks.as_slice().into(),
+            outbound,
+        }
     }
 }
 
@@ -223,6 +364,7 @@ mod tests {
             tenant: TENANT,
             address: (*address).to_owned(),
             application: Some(application.id),
+            anonymous: true,
             created: Wall(0),
         };
         let kept = store::Directory {
@@ -231,8 +373,9 @@ mod tests {
             modules,
             numbers: addresses.iter().enumerate().map(number).collect(),
             applications: vec![application],
+            ..store::Directory::default()
         };
-        Directory::new(&kept, &mut Secrets::new(), &Arc::default())
+        Directory::new(&kept, &mut Opened::default(), &Arc::default(), &EgressRules::default())
     }
 
     fn newest() -> Handler {

@@ -4,14 +4,16 @@
 //! carries that to the drivers. A lane waits for nothing else: no database, no module, no packet.
 
 mod inbox;
+mod owners;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callbox_call::{Call, Input, Output, Setup};
-use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent, Offered};
+use callbox_call::{Begin, Call, Input, Outgoing, Output, PeerMessage, Setup};
+use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent, Offered, Origin};
+use ipnet::IpNet;
 use callbox_sandbox::SandboxEvent;
 
 use crate::admission::Place;
@@ -20,6 +22,7 @@ use crate::directory::Route;
 use crate::drive::Drive;
 
 pub use inbox::Inbox;
+use owners::Owners;
 
 pub enum Message {
     Leg(LegKey, LegEvent),
@@ -31,23 +34,59 @@ pub enum Message {
         input: Box<Input>,
         found: Option<tokio::sync::oneshot::Sender<bool>>,
     },
+    /// A call that goes out.
+    Place(Box<Placed>),
+    /// To whichever call has this leg.
+    OfLeg {
+        leg: LegKey,
+        from: CallId,
+        message: Box<PeerMessage>,
+    },
+    /// A leg that began on this lane belongs to another call now, elsewhere.
+    Moved {
+        leg: LegKey,
+        to: CallId,
+    },
+    /// Nothing will come of this leg any more.
+    Forget(LegKey),
     /// Every call of the lane hears it.
     All(fn() -> Input),
     Stop,
 }
 
-/// What admission decided, waiting for the leg's first event.
-pub struct Expected {
+pub struct Placed {
     pub call: CallId,
     pub route: Arc<Route>,
     pub place: Place,
+    pub from: String,
+    pub outgoing: Box<Outgoing>,
+}
+
+/// What admission decided, waiting for the leg's first event.
+pub enum Expected {
+    Call {
+        call: CallId,
+        route: Arc<Route>,
+        place: Place,
+        origin: Origin,
+        media_networks: Arc<[IpNet]>,
+    },
+    /// It is to take the place of a leg that stands.
+    Replacing {
+        old: LegKey,
+        origin: Origin,
+    },
 }
 
 pub struct Lane {
     clock: Clock,
     inbox: Inbox,
     calls: HashMap<CallId, Slot>,
-    legs: HashMap<LegKey, CallId>,
+    /// Of the node's lanes, this one.
+    number: u8,
+    owners: Owners,
+    /// Of legs that are dialled, the guard wants to know.
+    dialled: HashSet<LegKey>,
     deadlines: BTreeSet<(Instant, CallId)>,
     outputs: Vec<Output>,
     drive: Drive,
@@ -57,6 +96,8 @@ pub struct Lane {
 struct Slot {
     call: Call,
     route: Arc<Route>,
+    /// Who called, of a call that came in.
+    caller: Option<String>,
     legs: Vec<LegKey>,
     deadline: Option<Instant>,
     /// Gives the tenant's place back when the call is over.
@@ -64,12 +105,14 @@ struct Slot {
 }
 
 impl Lane {
-    pub fn new(clock: Clock, inbox: Inbox, drive: Drive) -> Self {
+    pub fn new(number: u8, clock: Clock, inbox: Inbox, drive: Drive) -> Self {
         Self {
             clock,
             inbox,
             calls: HashMap::new(),
-            legs: HashMap::new(),
+            number,
+            owners: Owners::default(),
+            dialled: HashSet::new(),
             deadlines: BTreeSet::new(),
             outputs: Vec::new(),
             drive,
@@ -101,27 +144,23 @@ impl Lane {
     fn hear(&mut self, message: Message) -> ControlFlow<()> {
         match message {
             Message::Leg(leg, LegEvent::Offered(offered)) => self.begin(leg, offered),
-            Message::Leg(leg, event) => match self.legs.get(&leg) {
-                Some(&call) => self.tell(call, Input::Leg(leg, event)),
-                None => self.stray.increment(1),
-            },
-            Message::Media(leg, event) => match self.legs.get(&leg) {
-                Some(&call) => self.tell(call, Input::Media(leg, event)),
-                None => self.stray.increment(1),
-            },
+            Message::Leg(leg, event) => {
+                self.guard(leg, &event);
+                self.of_leg(leg, Input::Leg(leg, event));
+            }
+            Message::Media(leg, event) => self.of_leg(leg, Input::Media(leg, event)),
             Message::Sandbox(event) => {
                 let (call, input) = crate::drive::from_sandbox(event);
                 self.tell(call, input);
             }
-            Message::Ask { call, input, found } => {
-                let is_here = self.calls.contains_key(&call);
-                if let Some(found) = found {
-                    let _ = found.send(is_here);
-                }
-                if is_here {
-                    self.tell(call, *input);
-                }
-            }
+            Message::Ask { call, input, found } => self.ask(call, *input, found),
+            Message::Place(placed) => self.place(*placed),
+            Message::OfLeg { leg, from, message } => match self.owners.call(leg) {
+                Some(call) => self.drive.to_call(call, Input::Peer(from, *message)),
+                None => self.drive.undelivered(from, CallId::from_u128(0), *message),
+            },
+            Message::Moved { leg, to } => self.owners.moved(leg, to),
+            Message::Forget(leg) => self.owners.forget(leg),
             Message::All(input) => {
                 let mut calls: Vec<_> = self.calls.keys().copied().collect();
                 calls.sort();
@@ -134,25 +173,94 @@ impl Lane {
         ControlFlow::Continue(())
     }
 
-    fn begin(&mut self, leg: LegKey, offered: Box<Offered>) {
-        let Some(expected) = self.drive.lanes.take_expected(leg) else {
-            self.stray.increment(1);
+    /// What comes of a leg goes to its owner, wherever that is.
+    fn of_leg(&mut self, leg: LegKey, input: Input) {
+        match self.owners.call(leg) {
+            Some(call) if self.calls.contains_key(&call) => self.tell(call, input),
+            Some(call) => self.drive.to_call(call, input),
+            None => self.stray.increment(1),
+        }
+    }
+
+    fn ask(&mut self, call: CallId, input: Input, found: Option<tokio::sync::oneshot::Sender<bool>>) {
+        let is_here = self.calls.contains_key(&call);
+        if let Some(found) = found {
+            let _ = found.send(is_here);
+        }
+        match input {
+            // A leg that was given on meanwhile takes what comes of it along.
+            Input::Leg(leg, _) | Input::Media(leg, _) if self.owners.call(leg).is_some_and(|owner| owner != call) => {
+                self.of_leg(leg, input);
+            }
+            _ if is_here => self.tell(call, input),
+            Input::Peer(from, message) => self.drive.undelivered(from, call, message),
+            _ => self.stray.increment(1),
+        }
+    }
+
+    fn guard(&mut self, leg: LegKey, event: &LegEvent) {
+        if self.dialled.is_empty() || !self.dialled.contains(&leg) {
             return;
-        };
-        let Expected { call: id, route, place } = *expected;
+        }
+        match event {
+            LegEvent::Answered { .. } => self.drive.outbounds.answered(leg),
+            LegEvent::Ended(_) => {
+                self.dialled.remove(&leg);
+                self.drive.outbounds.ended(leg);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self, leg: LegKey, mut offered: Box<Offered>) {
+        match self.drive.lanes.take_expected(leg).map(|expected| *expected) {
+            None => self.stray.increment(1),
+            Some(Expected::Replacing { old, origin }) => {
+                offered.origin = origin;
+                match self.owners.call(old) {
+                    Some(call) => self.drive.to_call(call, Input::Leg(leg, LegEvent::Offered(offered))),
+                    None => self.drive.refuse(leg),
+                }
+            }
+            Some(Expected::Call { call, route, place, origin, media_networks }) => {
+                offered.origin = origin;
+                offered.media_networks = media_networks;
+                let (caller, number) = (Some(offered.caller.clone()), route.number.clone());
+                self.owners.own(leg, call, self.number);
+                self.start(call, route, place, caller, number, vec![leg], Begin::Offered { leg, offered });
+            }
+        }
+    }
+
+    fn place(&mut self, placed: Placed) {
+        let Placed { call, route, place, from, outgoing } = placed;
+        self.start(call, route, place, None, from, Vec::new(), Begin::Dial(outgoing));
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a call begins with")]
+    fn start(
+        &mut self,
+        id: CallId,
+        route: Arc<Route>,
+        place: Place,
+        caller: Option<String>,
+        number: String,
+        legs: Vec<LegKey>,
+        begin: Begin,
+    ) {
         let setup = Setup {
             call: id,
             tenant: route.tenant,
             application: route.plan.clone(),
-            number: route.number.clone(),
-            leg,
-            offered,
+            number,
+            begin,
             ids: self.drive.ids.clone(),
+            legs: self.drive.legs.clone(),
+            lane: self.number,
         };
-        self.legs.insert(leg, id);
         let now = self.clock.now();
         let call = Call::new(now, setup, &mut self.outputs);
-        self.calls.insert(id, Slot { call, route, legs: vec![leg], deadline: None, _place: place });
+        self.calls.insert(id, Slot { call, route, caller, legs, deadline: None, _place: place });
         self.settle(id);
     }
 
@@ -167,17 +275,19 @@ impl Lane {
 
     /// Carries out what the brain said, and notes its next deadline.
     fn settle(&mut self, id: CallId) {
-        let Some(slot) = self.calls.get_mut(&id) else { return };
-        let mut over = false;
-        for output in self.outputs.drain(..) {
-            over |= !self.drive.carry(id, &slot.route, output);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let mut is_over = false;
+        for output in outputs.drain(..) {
+            is_over |= !self.carry(id, output);
         }
+        self.outputs = outputs;
+        let Some(slot) = self.calls.get_mut(&id) else { return };
         if let Some(at) = slot.deadline.take() {
             self.deadlines.remove(&(at, id));
         }
-        if over {
-            for leg in &slot.legs {
-                self.legs.remove(leg);
+        if is_over {
+            for leg in std::mem::take(&mut slot.legs) {
+                self.forget(leg);
             }
             self.calls.remove(&id);
             return;
@@ -185,6 +295,58 @@ impl Lane {
         if let Some((at, _reason)) = slot.call.next_deadline() {
             slot.deadline = Some(at);
             self.deadlines.insert((at, id));
+        }
+    }
+
+    /// What concerns the lane; the rest goes to the drivers. False for the last output of a call.
+    fn carry(&mut self, id: CallId, output: Output) -> bool {
+        let Some(slot) = self.calls.get_mut(&id) else { return true };
+        match output {
+            Output::Own { leg } => {
+                slot.legs.push(leg);
+                self.owners.own(leg, id, self.number);
+            }
+            Output::Forget { leg } => {
+                slot.legs.retain(|other| *other != leg);
+                self.forget(leg);
+            }
+            Output::Release { leg, to } => {
+                slot.legs.retain(|other| *other != leg);
+                self.owners.release(leg, id, to);
+                if leg.lane() != self.number
+                    && let Some(home) = self.drive.lanes.lane(leg.lane())
+                {
+                    home.send(Message::Moved { leg, to });
+                }
+            }
+            Output::Leg(leg, callbox_model::LegCommand::Dial { ask, way, body, headers, timeout_ms }) => {
+                let route = slot.route.clone();
+                if self.drive.may_dial(id, leg, &route, &way, ask) {
+                    self.dialled.insert(leg);
+                    let dial = callbox_model::LegCommand::Dial { ask, way, body, headers, timeout_ms };
+                    self.drive.signal.send(leg, dial);
+                }
+            }
+            Output::Resolve { ask, targets, caller_id } => {
+                let (route, caller) = (slot.route.clone(), slot.caller.clone());
+                let result = self.drive.resolve(&route, caller.as_deref(), &targets, caller_id.as_deref());
+                self.drive.to_call(id, Input::Resolved { ask, result });
+            }
+            Output::StartControl { run, module, info } => self.drive.start(id, &slot.route, run, module, *info),
+            other => return self.drive.carry(id, other),
+        }
+        true
+    }
+
+    /// The leg is no more: its home, and whoever passed it on, forgets it too.
+    fn forget(&mut self, leg: LegKey) {
+        self.dialled.remove(&leg);
+        if self.owners.forget(leg) {
+            for (number, inbox) in self.drive.lanes.all().iter().enumerate() {
+                if number != usize::from(self.number) {
+                    inbox.send(Message::Forget(leg));
+                }
+            }
         }
     }
 

@@ -16,9 +16,14 @@ mod lane;
 mod limited;
 mod metering;
 mod node;
+mod outbound;
 mod phone;
+mod reach;
+mod registered;
 mod routing;
 mod sealed;
+mod trunks;
+mod verifiers;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! The node: introduces the drivers to each other, and to the calls.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -7,21 +8,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use callbox_call::Input;
-use callbox_model::{IdSource, KeyId, ModuleState};
+use callbox_model::{IdSource, KeyId, LegSource, ModuleState, Wall};
 use callbox_store::{ApiKey, Page, Sqlite, Store, Writer, WriterHandle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-use crate::admission::{Admission, Lanes};
+use crate::admission::{self, Admission, Lanes};
 use crate::backend::{Backend, Parts};
 use crate::clock::{Clock, wall};
 use crate::config::{Config, Synchronous};
+use crate::directory::EgressRules;
 use crate::drive::{Assets, Drive, Lent};
 use crate::lane::{Inbox, Lane, Message};
 use crate::limited::Limited;
 use crate::metering;
+use crate::outbound::Outbounds;
+use crate::registered::Keeper;
 use crate::routing::Routing;
 use crate::sealed::SealingKey;
+use crate::trunks::TrunkStates;
 
 pub struct Node {
     pub started: Started,
@@ -30,6 +35,7 @@ pub struct Node {
     threads: Vec<JoinHandle<()>>,
     admission: Arc<Admission>,
     signal: callbox_signal::Service,
+    handle: callbox_signal::Handle,
     media: callbox_media::Service,
     writer: WriterHandle,
     api: callbox_api::Handle,
@@ -70,7 +76,8 @@ impl Node {
         let ids = Arc::new(IdSource::new(config.node.ordinal, epoch, seed));
         let sealing = Arc::new(SealingKey::load_or_make(&folder.join("secrets.key"))?);
         first_key(&store, &ids, tell_key).await?;
-        let routing = Routing::start(store.clone(), sealing.clone(), limits.clone())
+        let egress = egress_rules(&config);
+        let routing = Routing::start(store.clone(), sealing.clone(), limits.clone(), egress)
             .await
             .context("cannot read the directory of numbers")?;
 
@@ -118,34 +125,43 @@ impl Node {
         prepare_modules(&store, &sandbox).await?;
 
         let load = writer.clone();
-        let admission = Arc::new(Admission::new(
-            config.sip.allow.clone(),
-            routing.current(),
-            lanes.clone(),
-            ids.clone(),
-            Box::new(move || load.load()),
-            limited.clone(),
-        ));
+        let legs = Arc::new(LegSource::default());
+        let trunk_states = TrunkStates::start(store.clone(), routing.current());
+        let admission = Arc::new(Admission::new(admission::Parts {
+            allow: config.sip.allow.clone(),
+            directory: routing.current(),
+            lanes: lanes.clone(),
+            ids: ids.clone(),
+            legs: legs.clone(),
+            load: Box::new(move || load.load()),
+            limited: limited.clone(),
+            limits: limits.clone(),
+            keeper: Keeper::start(store.clone()),
+            trunk_states: trunk_states.clone(),
+        }));
         let to = lanes.clone();
         let leg_events: callbox_signal::Events = Arc::new(move |leg, event| {
             if let Some(inbox) = to.of_leg(leg) {
                 inbox.send(Message::Leg(leg, event));
             }
         });
-        let listen = |transport| move |&address: &_| callbox_signal::Listen { transport, address };
+        let listen = |(transport, address)| callbox_signal::Listen { transport, address };
         let signal_config = callbox_signal::Config {
-            listen: config
-                .sip
-                .udp
-                .iter()
-                .map(listen(callbox_signal::Transport::Udp))
-                .chain(config.sip.tcp.iter().map(listen(callbox_signal::Transport::Tcp)))
-                .collect(),
+            listen: config.sip.listeners().map(listen).collect(),
+            tls: config.sip.tls(),
+            dns: config.sip.dns.clone(),
             advertised: config.sip.advertised,
             requests_per_s_per_source: config.sip.requests_per_s_per_source,
             ..callbox_signal::Config::default()
         };
-        let (signal, signal_handle) = callbox_signal::Service::start(signal_config, admission.clone(), leg_events)?;
+        let registrations = store.registrations(wall()).await.context("cannot read who is registered")?;
+        let (signal, signal_handle) =
+            callbox_signal::Service::start(signal_config, admission.clone(), leg_events, registrations)?;
+        let outbounds =
+            Arc::new(Outbounds::new(clock, limits.clone(), writer.clone(), limited.clone(), signal_handle.clone()));
+        restore_outbound(&store, &outbounds).await?;
+        tokio::spawn(outbounds.clone().run());
+        tokio::spawn(trunk_states.clone().follow(routing.current(), signal_handle.clone(), routing.changes()));
 
         let drive = Drive {
             signal: signal_handle.clone(),
@@ -154,13 +170,17 @@ impl Node {
             writer: writer.clone(),
             lanes: lanes.clone(),
             ids: ids.clone(),
+            legs,
+            directory: routing.current(),
+            outbounds: outbounds.clone(),
+            local: local_address(&config),
         };
         let threads = lanes
             .all()
             .iter()
             .enumerate()
             .map(|(number, inbox)| {
-                let lane = Lane::new(clock, inbox.clone(), drive.clone());
+                let lane = Lane::new(number as u8, clock, inbox.clone(), drive.clone());
                 std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.run())
             })
             .collect::<std::io::Result<Vec<_>>>()
@@ -189,6 +209,8 @@ impl Node {
             clock,
             recordings,
             limited,
+            drive: drive.clone(),
+            trunk_states,
             api: config.api.listen,
         };
         let backend = Arc::new(Backend::new(parts).await.context("cannot read the API keys")?);
@@ -221,11 +243,19 @@ impl Node {
             data_dir: folder,
         };
         let drain = Duration::from_secs(config.node.drain_s.into());
-        Ok(Self { started, drain, lanes, threads, admission, signal, media, writer, api })
+        Ok(Self { started, drain, lanes, threads, admission, signal, handle: signal_handle, media, writer, api })
     }
 
     pub fn calls(&self) -> usize {
         self.lanes.calls()
+    }
+
+    /// Reads the TLS files again. What stands goes on with what it has.
+    pub fn reload(&self) {
+        match self.handle.reload_tls() {
+            Ok(()) => info!("certificates were read again"),
+            Err(error) => warn!(%error, "the certificates stay as they were"),
+        }
     }
 
     /// Takes no more calls, waits for those that are there, hangs up the rest, and writes it all
@@ -273,6 +303,52 @@ impl Node {
         };
         let _ = tokio::time::timeout(within, empty).await;
     }
+}
+
+/// The node's own sockets, and what the operator said.
+fn egress_rules(config: &Config) -> EgressRules {
+    let everywhere = |address: SocketAddr| {
+        // On every address of the machine: whichever that is, the port is ours.
+        let machine = if address.ip().is_unspecified() { machine_addresses() } else { vec![address.ip()] };
+        machine.into_iter().map(move |ip| SocketAddr::new(ip, address.port()))
+    };
+    let own = config.sip.listeners().map(|(_, address)| address).chain([config.api.listen, config.api.health_listen]);
+    EgressRules {
+        own: own.flat_map(everywhere).chain(config.egress.own.iter().copied()).collect(),
+        open: config.egress.networks.as_slice().into(),
+    }
+}
+
+/// Where this machine can be reached, as far as the kernel says.
+fn machine_addresses() -> Vec<IpAddr> {
+    let any = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let found = ["192.0.2.1:9", "[2001:db8::1]:9"].iter().filter_map(|far| way_to(far.parse().ok()?));
+    any.into_iter().chain(found).collect()
+}
+
+/// The local address that packets to there would have. Nothing is sent.
+fn way_to(far: SocketAddr) -> Option<IpAddr> {
+    let any: SocketAddr = if far.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = std::net::UdpSocket::bind(any).ok()?;
+    socket.connect(far).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+/// Named in session descriptions of calls that go out, until it is known which network leads there.
+fn local_address(config: &Config) -> IpAddr {
+    let listening = config.sip.listeners().map(|(_, address)| address.ip()).find(|ip| !ip.is_unspecified());
+    let towards = || way_to(SocketAddr::from(([192, 0, 2, 1], 9)));
+    config.sip.advertised.or(listening).or_else(towards).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+/// What tenants have bought today, and where they ever called.
+async fn restore_outbound(store: &Arc<dyn Store>, outbounds: &Outbounds) -> Result<()> {
+    let kept = store.directory().await.context("cannot read the tenants")?;
+    for tenant in kept.tenants {
+        let usage = store.outbound_usage(tenant.id, wall()).await.context("cannot read what tenants have bought")?;
+        outbounds.restore(tenant.id, usage);
+    }
+    Ok(())
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Store>> {
@@ -327,6 +403,10 @@ async fn housekeeping(store: Arc<dyn Store>) {
         if let Err(error) = store.kv_purge(wall()).await {
             warn!(%error, "keys that ran out are still there");
         }
+        let long_over = Wall(wall().as_micros() - RENEWALS_WITHIN_US);
+        if let Err(error) = store.purge_registrations(long_over, wall()).await {
+            warn!(%error, "registrations that ran out are still there");
+        }
     }
 }
 
@@ -345,4 +425,6 @@ fn media_priority_is_low(drive: &Drive) -> bool {
 
 const HANG_UP_WITHIN: Duration = Duration::from_secs(10);
 const FLUSH_WITHIN: Duration = Duration::from_secs(30);
+/// A renewal may still be on its way to the store.
+const RENEWALS_WITHIN_US: i64 = 60_000_000;
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(60);

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use callbox_model::{
-    ApplicationId, Codec, EndCause, Frames, LegCommand, LegEvent, LegKey, MediaCommand, MediaEvent, MediaFault,
-    MediaPlan, Offered, RecordEnd, RecordPlan, RecordingId, Remote, Sound, Speech, TenantId, Tracks,
+    ApplicationId, Codec, Egress, EndCause, Frames, LegCommand, LegEvent, LegKey, MediaCommand, MediaEvent, MediaFault,
+    MediaPlan, Offered, RecordEnd, RecordPlan, RecordingId, Remote, Sound, Speech, TenantId, Tracks, TrunkId,
+    TrunkState, UserId, Verifiers, Way,
 };
 use callbox_sdp::{Agreed, Description, Direction, Session};
 use callbox_sip::{Host, Uri};
@@ -59,7 +60,7 @@ pub fn call(dial: &Dial, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Told>
     let listen = callbox_signal::Listen { transport, address: SocketAddr::new(target.local, 0) };
     let config = callbox_signal::Config { listen: vec![listen], ..callbox_signal::Config::default() };
     let told: callbox_signal::Events = Arc::new(move |_, event| drop(to.send(News::Leg(event))));
-    let (signal_service, signal) = callbox_signal::Service::start(config, Arc::new(Closed), told)?;
+    let (signal_service, signal) = callbox_signal::Service::start(config, Arc::new(Closed), told, Vec::new())?;
     let config = callbox_media::Config {
         threads: 1,
         files_threads: 1,
@@ -169,14 +170,14 @@ impl Phone<'_> {
 
     fn leg(&mut self, event: LegEvent, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
         match event {
-            LegEvent::Ringing { status, body } => {
+            LegEvent::Ringing { status, body, .. } => {
                 progress(Progress::Ringing(status));
                 if let (Some(body), Stage::Dialling { early, .. }) = (body, &mut self.stage) {
                     *early = true;
                     self.hear(&body)?;
                 }
             }
-            LegEvent::Answered { body } => {
+            LegEvent::Answered { body, .. } => {
                 let early = matches!(self.stage, Stage::Dialling { early: true, .. });
                 self.stage = Stage::Talking { since: Instant::now() };
                 let codec = match body {
@@ -203,10 +204,14 @@ impl Phone<'_> {
             LegEvent::Reply { ask: DIAL, result: Err(refused) } => {
                 bail!("cannot dial {}: {refused:?}", self.dial.uri)
             }
+            // A phone at a terminal follows nobody.
+            LegEvent::Referred { .. } => self.signal.send(LEG, LegCommand::AnswerRefer { ask: 9, status: 603 }),
             LegEvent::Ended(cause) => self.ended(cause),
             LegEvent::Offered(_)
             | LegEvent::Confirmed { .. }
             | LegEvent::Reconfirmed { .. }
+            | LegEvent::Reanswered { .. }
+            | LegEvent::ReferProgress { .. }
             | LegEvent::Digit { .. }
             | LegEvent::Reply { .. } => {}
         }
@@ -218,10 +223,21 @@ impl Phone<'_> {
             MediaEvent::Opened { rtp } => {
                 self.rtp = Some(rtp);
                 let body = self.session.offer(rtp, Direction::SendRecv);
+                let way = Way {
+                    target: self.target.uri.clone(),
+                    caller: format!("<sip:{}@{}>", self.dial.from, host(self.target.local)),
+                    routes: Vec::new(),
+                    headers: Vec::new(),
+                    flow: None,
+                    credentials: None,
+                    egress: Arc::new(anywhere()),
+                    local: self.target.local,
+                    media_networks: Arc::default(),
+                    trunk: None,
+                };
                 let dial = LegCommand::Dial {
                     ask: DIAL,
-                    target: self.target.uri.clone(),
-                    caller: format!("sip:{}@{}", self.dial.from, host(self.target.local)),
+                    way: Box::new(way),
                     body,
                     headers: Vec::new(),
                     timeout_ms: u32::try_from(self.dial.ring.as_millis()).unwrap_or(u32::MAX),
@@ -231,7 +247,7 @@ impl Phone<'_> {
             }
             MediaEvent::Failed(fault) => bail!("the phone has no sound: {fault:?}"),
             MediaEvent::DigitBegan { digit } => progress(Progress::Digit(digit)),
-            MediaEvent::DigitsSent => progress(Progress::Pressed),
+            MediaEvent::DigitsSent { .. } => progress(Progress::Pressed),
             MediaEvent::Recorded { end, .. } => {
                 self.recorded = Some(match end {
                     RecordEnd::Finished { .. } => Ok(()),
@@ -341,6 +357,7 @@ impl Phone<'_> {
             tenant: TenantId::from_u128(0),
             local: self.target.local,
             peer: self.target.address.ip(),
+            networks: Arc::default(),
             remote: agreed.map(remote),
         }
     }
@@ -412,8 +429,27 @@ impl callbox_signal::Admission for Closed {
     }
 
     fn admit(&self, _: &Offered) -> Result<LegKey, callbox_signal::Refusal> {
-        Err(callbox_signal::Refusal { status: 480, reason: "Temporarily Unavailable".to_owned(), retry_after_s: None })
+        let (status, reason) = (480, "Temporarily Unavailable".to_owned());
+        Err(callbox_signal::Refusal::Status { status, reason, retry_after_s: None })
     }
+
+    fn realm(&self, _: &str) -> Option<callbox_signal::Realm> {
+        None
+    }
+
+    fn verifiers(&self, _: &str, _: &str) -> Option<(UserId, Arc<Verifiers>)> {
+        None
+    }
+
+    fn registered(&self, _: callbox_signal::Registered) {}
+
+    fn trunk_state(&self, _: TrunkId, _: TrunkState) {}
+}
+
+/// Whoever sits at the terminal says where to call.
+fn anywhere() -> Egress {
+    let open = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
+    Egress { open, ..Egress::default() }
 }
 
 /// An asset's name is a path.

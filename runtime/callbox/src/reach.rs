@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use callbox_model::{Egress, Header, Outbound, StepError, TenantId, Way};
+use callbox_model::{Egress, Header, Outbound, StepError, TenantId, UserId, Way};
 use callbox_signal::Contact;
 use callbox_sip::{Host, Scheme, Uri};
 use callbox_usage::{Bought, calling_code};
@@ -24,7 +24,18 @@ pub struct Reach<'a> {
     pub caller: Option<&'a str>,
     /// To name in session descriptions when it is not known yet which network leads there.
     pub local: IpAddr,
-    pub contacts: &'a dyn Fn(callbox_model::UserId) -> Vec<Contact>,
+    pub contacts: &'a dyn Contacts,
+}
+
+/// Who is registered where.
+pub trait Contacts {
+    fn of(&self, user: UserId) -> Vec<Contact>;
+}
+
+impl Contacts for callbox_signal::Handle {
+    fn of(&self, user: UserId) -> Vec<Contact> {
+        self.contacts(user)
+    }
 }
 
 /// Why a target is not called.
@@ -128,7 +139,7 @@ impl Reach<'_> {
             Err(_) if caller_id == self.caller => format!("<{}>", self.caller.unwrap_or_default()),
             Err(error) => return Err(error),
         };
-        let contacts = (self.contacts)(known);
+        let contacts = self.contacts.of(known);
         if contacts.is_empty() {
             return Err(Unreachable::NotRegistered(address));
         }

@@ -1,9 +1,10 @@
 //! Secrets at rest: AES-256-GCM under a key that lives in a file of its own.
 //!
 //! The database alone is of no use to a thief: the key file stands beside it, readable by the
-//! node's user only, and may be moved to another disk (`secrets.key_file`). What a secret is for
-//! (application and name) is authenticated with it, so that a row cannot be moved to another.
+//! node's user only. What a secret is for (its owner and name) is authenticated with it, so that a
+//! row cannot be moved to another.
 
+use std::fmt::Display;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -11,7 +12,6 @@ use std::path::{Path, PathBuf};
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
-use callbox_model::ApplicationId;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -29,8 +29,8 @@ pub enum Error {
     Mode { path: PathBuf, mode: u32 },
     #[error("the operating system gave no random bytes: {0}")]
     Chance(getrandom::Error),
-    #[error("secret `{name}` of {application} does not open: it was sealed with another key, or was changed")]
-    Seal { application: ApplicationId, name: String },
+    #[error("secret `{name}` of {owner} does not open: it was sealed with another key, or was changed")]
+    Seal { owner: String, name: String },
 }
 
 impl SealingKey {
@@ -58,21 +58,22 @@ impl SealingKey {
         }
     }
 
-    pub fn seal(&self, application: ApplicationId, name: &str, value: &str) -> Result<Vec<u8>, Error> {
+    /// `owner` is an id: of an application, a user, a trunk.
+    pub fn seal(&self, owner: impl Display, name: &str, value: &str) -> Result<Vec<u8>, Error> {
         let mut nonce = [0u8; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(Error::Chance)?;
-        let aad = purpose(application, name);
+        let aad = purpose(&owner, name);
         let sealed = self
             .cipher
             .encrypt(&Nonce::from(nonce), Payload { msg: value.as_bytes(), aad: &aad })
-            .map_err(|_| Error::Seal { application, name: name.to_owned() })?;
+            .map_err(|_| Error::Seal { owner: owner.to_string(), name: name.to_owned() })?;
         Ok([&nonce[..], &sealed].concat())
     }
 
-    pub fn open(&self, application: ApplicationId, name: &str, sealed: &[u8]) -> Result<String, Error> {
-        let failed = || Error::Seal { application, name: name.to_owned() };
+    pub fn open(&self, owner: impl Display, name: &str, sealed: &[u8]) -> Result<String, Error> {
+        let failed = || Error::Seal { owner: owner.to_string(), name: name.to_owned() };
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(failed)?;
-        let aad = purpose(application, name);
+        let aad = purpose(&owner, name);
         let value =
             self.cipher.decrypt(&Nonce::from(*nonce), Payload { msg: text, aad: &aad }).map_err(|_| failed())?;
         String::from_utf8(value).map_err(|_| failed())
@@ -85,8 +86,8 @@ impl SealingKey {
     }
 }
 
-fn purpose(application: ApplicationId, name: &str) -> Vec<u8> {
-    format!("{application}/{name}").into_bytes()
+fn purpose(owner: &impl Display, name: &str) -> Vec<u8> {
+    format!("{owner}/{name}").into_bytes()
 }
 
 const KEY_BYTES: usize = 32;
@@ -95,6 +96,8 @@ const NONCE_BYTES: usize = 12;
 
 #[cfg(test)]
 mod tests {
+    use callbox_model::ApplicationId;
+
     use super::*;
 
     #[test]

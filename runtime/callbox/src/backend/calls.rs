@@ -2,11 +2,11 @@
 
 use callbox_api::async_trait;
 use callbox_api::backend::{
-    Audio, BackendError, CallFilter, Calls, EventFilter, EventPage, Events, Page, PlacedEvent, RecordingFilter, Result,
-    Scope, UsageBy, UsageFilter,
+    Audio, BackendError, CallFilter, Calls, EventFilter, EventPage, Events, NewCall, OutboundToday, Page, PlacedEvent,
+    RecordingFilter, Result, Scope, UsageBy, UsageFilter,
 };
 use callbox_call::Input;
-use callbox_model::{CallId, CallRecord, Message, Recording, RecordingId, Run, Subject, UsageRow};
+use callbox_model::{CallId, CallRecord, Message, Recording, RecordingId, Run, Subject, TenantId, UsageRow};
 use tokio::sync::{oneshot, watch};
 
 use super::Backend;
@@ -56,6 +56,14 @@ impl Calls for Backend {
     async fn call_runs(&self, scope: Scope, id: CallId) -> Result<Vec<Run>> {
         self.call(scope, id).await?;
         self.parts.store.runs(scoped(scope), id).await.map_err(error)
+    }
+
+    async fn place(&self, scope: Scope, call: NewCall) -> Result<CallId> {
+        self.begin_call(scope, call).await
+    }
+
+    async fn outbound(&self, tenant: TenantId) -> Result<OutboundToday> {
+        self.bought_today(tenant).await
     }
 
     async fn hang_up(&self, scope: Scope, id: CallId) -> Result<()> {

@@ -36,9 +36,13 @@ pub fn run(args: ServeArgs) -> Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         let node = Node::start(config, |key| tell_key(key, args.key_file.as_deref())).await?;
         report(&node.started, is_loopback_only);
-        tokio::select! {
-            _ = stop.recv() => {}
-            _ = interrupt.recv() => {}
+        let mut again = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+        loop {
+            tokio::select! {
+                _ = stop.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = again.recv() => node.reload(),
+            }
         }
         info!("stopping; once more does not wait for calls");
         node.stop(async {
