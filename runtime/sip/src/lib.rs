@@ -15,9 +15,11 @@
 
 mod address;
 mod agent;
+pub mod digest;
 mod framer;
 mod header;
 mod message;
+pub mod registrar;
 #[cfg(any(test, feature = "rsip"))]
 pub mod rsip;
 
