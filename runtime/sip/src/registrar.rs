@@ -73,7 +73,11 @@ pub struct Account<'a> {
 pub enum Change {
     /// New, or in place of what was kept for this user and this contact.
     Bound(Box<Binding>),
-    Unbound { user: UserKey, contact: String, why: &'static str },
+    Unbound {
+        user: UserKey,
+        contact: String,
+        why: &'static str,
+    },
 }
 
 impl Registrar {
@@ -356,11 +360,8 @@ fn differences(user: UserKey, before: &[Entry], after: &[Entry]) -> Vec<Change> 
 /// flow has the same, it stays.
 fn gone(user: UserKey, before: &[Entry], after: &[Entry], why: &'static str) -> impl Iterator<Item = Change> {
     let stays = |contact: &str| after.iter().any(|entry| entry.binding.contact == contact);
-    let contacts: BTreeSet<_> = before
-        .iter()
-        .map(|entry| entry.binding.contact.clone())
-        .filter(|contact| !stays(contact))
-        .collect();
+    let contacts: BTreeSet<_> =
+        before.iter().map(|entry| entry.binding.contact.clone()).filter(|contact| !stays(contact)).collect();
     contacts.into_iter().map(move |contact| Change::Unbound { user, contact, why })
 }
 

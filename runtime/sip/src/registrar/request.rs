@@ -46,12 +46,7 @@ const MOST_PATHS: usize = 8;
 const LONGEST_BYTES: usize = 512;
 
 impl Request {
-    pub(super) fn read(
-        request: &Message,
-        rules: &Rules,
-        account: Account<'_>,
-        peer: &Peer,
-    ) -> Result<Self, Answered> {
+    pub(super) fn read(request: &Message, rules: &Rules, account: Account<'_>, peer: &Peer) -> Result<Self, Answered> {
         // Step 2.
         let required = request.list(Name::Require);
         let unknown: Vec<_> = required.iter().filter(|tag| !SUPPORTED.contains(&tag.as_str())).cloned().collect();
@@ -124,8 +119,10 @@ impl Wanted {
 }
 
 fn asked(request: &Message, rules: &Rules, account: Account<'_>, flow: Flow) -> Result<Asked, Answered> {
-    let values: Vec<Vec<u8>> =
-        request.values(Name::Contact).flat_map(|value| scan::list(&value).map(<[u8]>::to_vec).collect::<Vec<_>>()).collect();
+    let values: Vec<Vec<u8>> = request
+        .values(Name::Contact)
+        .flat_map(|value| scan::list(&value).map(<[u8]>::to_vec).collect::<Vec<_>>())
+        .collect();
     let header = request.first(Name::Expires).map(|value| scan::number::<u32>(&value));
     if values.is_empty() {
         return Ok(Asked::List);

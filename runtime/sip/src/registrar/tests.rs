@@ -6,8 +6,7 @@ use crate::message::Limits;
 
 const ALICE: Account<'_> = Account { user: 1, name: "alice", domain: "example.org" };
 const WALL: Duration = Duration::from_secs(1_800_000_000);
-const RULES: Rules =
-    Rules { min_expires_s: 60, max_expires_s: 3_600, default_expires_s: 600, contacts_per_user: 3 };
+const RULES: Rules = Rules { min_expires_s: 60, max_expires_s: 3_600, default_expires_s: 600, contacts_per_user: 3 };
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -82,7 +81,8 @@ fn all<'a>(answered: &'a Answered, name: &str) -> Vec<&'a str> {
 #[test]
 fn contacts_are_bound_refreshed_listed_and_removed() {
     let mut scene = Scene::new();
-    let answered = scene.register("c", 1, &["Contact: <sip:alice@10.0.0.2:5070>;q=0.5, <sip:alice@10.0.0.3>;expires=120"]);
+    let answered =
+        scene.register("c", 1, &["Contact: <sip:alice@10.0.0.2:5070>;q=0.5, <sip:alice@10.0.0.3>;expires=120"]);
     assert_eq!(answered.status, 200);
     assert_eq!(
         all(&answered, "Contact"),
@@ -211,9 +211,17 @@ fn a_user_has_so_many_contacts_and_a_node_too() {
 
 #[test]
 fn qualities_are_read() {
-    for (q, expected) in
-        [("1", 1_000), ("1.0", 1_000), ("0", 0), ("0.123", 123), (".5", 500), ("0.", 0), ("1.5", 1_000), ("x", 1_000), ("0.1234", 1_000)]
-    {
+    for (q, expected) in [
+        ("1", 1_000),
+        ("1.0", 1_000),
+        ("0", 0),
+        ("0.123", 123),
+        (".5", 500),
+        ("0.", 0),
+        ("1.5", 1_000),
+        ("x", 1_000),
+        ("0.1234", 1_000),
+    ] {
         let mut scene = Scene::new();
         scene.register("c", 1, &[&format!("Contact: <sip:a@b>;q={q}")]);
         assert_eq!(scene.registrar.contacts(1, scene.now)[0].q_permille, expected, "{q}");
@@ -240,7 +248,7 @@ fn a_path_is_kept_and_shown_to_phones_that_know_it() {
     assert!(all(&answered, "Path").is_empty());
     assert_eq!(scene.registrar.contacts(1, scene.now)[0].path, expected[..2]);
     assert_eq!(scene.register("c", 3, &["Path: nowhere", "Contact: <sip:a@b>"]).status, 400);
-    let many = vec!["Path: <sip:p.example;lr>"; 9];
+    let many = ["Path: <sip:p.example;lr>"; 9];
     assert_eq!(scene.register("c", 4, &[&many[..], &["Contact: <sip:a@b>"]].concat()).status, 400);
 }
 
@@ -363,7 +371,7 @@ fn gruus_reach_one_phone() {
     for one in &temporary {
         assert_eq!(scene.registrar.by_gruu(None, &uri(one), scene.now).unwrap().len(), 1, "{one}");
     }
-    let forged = temporary[0].replacen(|letter: char| letter == '0', "1", 1);
+    let forged = temporary[0].replacen('0', "1", 1);
     assert_eq!(scene.registrar.by_gruu(None, &uri(&forged), scene.now), None);
     assert_eq!(scene.registrar.by_gruu(None, &uri("sip:alice@example.org"), scene.now), None);
     assert_eq!(scene.registrar.by_gruu(None, &uri("sip:tgruu.xy@example.org;gr"), scene.now), None);
@@ -387,8 +395,14 @@ fn what_was_kept_is_restored() {
     assert_eq!((contacts.len(), contacts[0].contact.as_str(), contacts[0].q_permille), (1, "sip:a@10.0.0.2", 300));
     assert_eq!(again.next_deadline(), Some(seconds(400)));
     // Counts go on from where they were.
-    let (old, _) =
-        again.register(Duration::ZERO, WALL, &RULES, ALICE, &message("c", 1, &["Contact: <sip:a@10.0.0.2>"]), &scene.peer);
+    let (old, _) = again.register(
+        Duration::ZERO,
+        WALL,
+        &RULES,
+        ALICE,
+        &message("c", 1, &["Contact: <sip:a@10.0.0.2>"]),
+        &scene.peer,
+    );
     assert_eq!(old.status, 500);
 }
 
@@ -415,8 +429,9 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let contacts = proptest::collection::vec(prop::sample::select(CONTACTS), 0..3);
-    let register = (0u8..3, 0u8..2, 0u8..20, contacts, proptest::option::of(0u8..200), 0u8..4)
-        .prop_map(|(user, call, cseq, contacts, expires, over)| Act::Register { user, call, cseq, contacts, expires, over });
+    let register = (0u8..3, 0u8..2, 0u8..20, contacts, proptest::option::of(0u8..200), 0u8..4).prop_map(
+        |(user, call, cseq, contacts, expires, over)| Act::Register { user, call, cseq, contacts, expires, over },
+    );
     prop_oneof![6 => register, 2 => (0u16..400).prop_map(Act::Wait), 1 => (1u8..4).prop_map(Act::Lose)]
 }
 
