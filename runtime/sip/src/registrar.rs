@@ -202,7 +202,7 @@ impl Registrar {
     /// A connection is gone, and with it what can be reached by no other way (RFC 5626 5.3).
     pub fn unbind_flow(&mut self, connection: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        for user in self.flows.get(&connection).cloned().unwrap_or_default() {
+        for user in self.users_of_flow(connection) {
             let before = self.users.get(&user).cloned().unwrap_or_default();
             let mut after = before.clone();
             after.retain_mut(|entry| {
@@ -216,6 +216,15 @@ impl Registrar {
             self.put(user, after);
         }
         changes
+    }
+
+    /// An operator takes one contact away, with every flow that has it.
+    pub fn unbind_contact(&mut self, user: UserKey, contact: &str) -> Vec<Change> {
+        let before = self.users.get(&user).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        after.retain(|entry| entry.binding.contact != contact);
+        self.put(user, after.clone());
+        gone(user, &before, &after, "removed").collect()
     }
 
     /// A user exists no longer, or is to come again.
@@ -238,6 +247,16 @@ impl Registrar {
             changes.extend(self.expire_user(now, user));
         }
         changes
+    }
+
+    /// Whether a contact is reached over this connection.
+    pub fn has_flow(&self, connection: u64) -> bool {
+        self.flows.contains_key(&connection)
+    }
+
+    /// Whose contacts are reached over it. More than one, behind a proxy.
+    pub fn users_of_flow(&self, connection: u64) -> Vec<UserKey> {
+        self.flows.get(&connection).into_iter().flatten().copied().collect()
     }
 
     /// Users with contacts, and contacts.
@@ -284,6 +303,15 @@ impl Registrar {
             }
         }
         self.users.insert(user, entries);
+    }
+}
+
+impl Change {
+    pub fn user(&self) -> UserKey {
+        match self {
+            Self::Bound(binding) => binding.user,
+            Self::Unbound { user, .. } => *user,
+        }
     }
 }
 

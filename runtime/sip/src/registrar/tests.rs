@@ -323,9 +323,18 @@ fn a_lost_connection_leaves_what_can_be_called_up() {
     assert_eq!(scene.registrar.contacts(1, scene.now)[0].flow, None);
     scene.peer = peer(Transport::Ws, 6);
     scene.register("c", 2, &["Contact: <sip:a@x.invalid;transport=ws>"]);
+    assert!(scene.registrar.has_flow(6) && !scene.registrar.has_flow(5));
+    assert_eq!(scene.registrar.users_of_flow(6), [1]);
     let changes = scene.registrar.unbind_flow(6);
+    assert!(changes.iter().all(|change| change.user() == 1));
     scene.keep(changes);
+    assert!(!scene.registrar.has_flow(6));
     assert_eq!(scene.contacts(), ["sip:a@198.51.100.7;transport=tcp"]);
+    scene.register("c", 3, &["Contact: <sip:b@198.51.100.7>"]);
+    let changes = scene.registrar.unbind_contact(1, "sip:a@198.51.100.7;transport=tcp");
+    scene.keep(changes);
+    assert_eq!(scene.contacts(), ["sip:b@198.51.100.7"]);
+    assert!(scene.registrar.unbind_contact(1, "sip:nobody@b").is_empty());
     let changes = scene.registrar.unbind_user(1);
     scene.keep(changes);
     assert_eq!((scene.registrar.counts(), scene.kept.len(), scene.registrar.flows.len()), ((0, 0), 0, 0));
