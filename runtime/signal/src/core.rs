@@ -1,119 +1,136 @@
 //! The agent and the sockets it speaks through. Lives on the signalling thread alone.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use callbox_model::{LegCommand, LegEvent, LegKey, Refused};
+use callbox_model::{LegCommand, LegEvent, LegKey, Registration};
+use callbox_sip::digest::Authenticator;
+use callbox_sip::locate::{Failing, Target};
 use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Method, Peer, Settings, Transport};
-use metrics::{Counter, Gauge, counter, gauge};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 
+use crate::connections::{Connections, Put};
+use crate::dialling::{Dialling, Wish};
+use crate::door::Porter;
+use crate::locals::Locals;
+use crate::meters::Meters;
+use crate::names::Names;
 use crate::rate::{Level, Rates};
-use crate::{Admission, Config, Events, Refusal, translate};
+use crate::registrations::{Book, Registrations};
+use crate::tls::Keys;
+use crate::trunks::Trunks;
+use crate::{Admission, Config, Events, stream, translate};
 
 pub(crate) struct Core {
+    /// For the tasks that it starts.
+    me: Weak<RefCell<Self>>,
     zero: Instant,
-    agent: Agent,
+    pub(crate) agent: Agent,
     pub(crate) config: Rc<Config>,
     pub(crate) admission: Arc<dyn Admission>,
-    events: Events,
+    pub(crate) events: Events,
     rates: Rates,
     pub(crate) udp: Vec<Rc<UdpSocket>>,
-    pub(crate) tcp: Vec<SocketAddr>,
-    pub(crate) connections: HashMap<u64, Connection>,
-    next_connection: u64,
-    /// Connections to be opened by the service's tasks.
-    pub(crate) dialled: Vec<(u64, SocketAddr, mpsc::Receiver<Bytes>)>,
+    pub(crate) locals: Locals,
+    pub(crate) connections: Connections,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) names: Rc<Names>,
+    pub(crate) dialling: Dialling,
+    /// Places that could not be reached lately.
+    pub(crate) failing: Failing,
+    authenticator: Authenticator,
+    pub(crate) registrations: Registrations,
+    pub(crate) trunks: Trunks,
+    /// For what need not be secret.
+    pub(crate) seed: u64,
     /// Told when the next deadline has moved.
-    pub(crate) rearm: Rc<Notify>,
+    pub(crate) rearmed: Rc<Notify>,
     armed: Option<Duration>,
     legs: Arc<AtomicUsize>,
-    /// Which of our addresses leads to whom, and since when that is known.
-    ways: HashMap<IpAddr, (Duration, IpAddr)>,
-    effects: Vec<Effect>,
-    meters: Meters,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) meters: Meters,
 }
 
-pub(crate) struct Connection {
-    pub(crate) remote: SocketAddr,
-    pub(crate) unsent: mpsc::Sender<Bytes>,
+/// What a core is made of, besides its settings.
+pub(crate) struct Parts {
+    pub(crate) chance: Seeds,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) events: Events,
+    pub(crate) legs: Arc<AtomicUsize>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) listening: Vec<(Transport, SocketAddr)>,
+    pub(crate) book: Arc<Book>,
+    /// What was kept at the last stop.
+    pub(crate) restored: Vec<Registration>,
 }
 
-struct Meters {
-    received: Counter,
-    sent: Counter,
-    broken: Counter,
-    stranger: Counter,
-    flood: Counter,
-    lost: Counter,
-    legs: Gauge,
-    transactions: Gauge,
-    /// By method, in the order of [`METHODS`]; all others last.
-    requests: Vec<Counter>,
-    /// By the first digit of the status.
-    responses: Vec<Counter>,
+/// Chance of the operating system's, one part for each use.
+pub(crate) struct Seeds {
+    pub(crate) agent: [u8; 16],
+    pub(crate) nonces: [u8; 32],
+    pub(crate) gruus: [u8; 32],
+    pub(crate) dice: [u8; 8],
 }
 
 impl Core {
-    pub(crate) fn new(
-        config: Config,
-        seed: [u8; 16],
-        admission: Arc<dyn Admission>,
-        events: Events,
-        legs: Arc<AtomicUsize>,
-    ) -> Self {
+    pub(crate) fn new(config: Config, parts: Parts) -> Rc<RefCell<Self>> {
         let settings = Settings { advertised: config.advertised, most_legs: config.legs, ..Settings::default() };
-        let dropped = |reason: &'static str| counter!("sip_dropped_total", "reason" => reason);
-        Self {
-            zero: Instant::now(),
-            agent: Agent::new(settings, Chance::new(seed)),
-            rates: Rates::new(config.requests_per_s_per_source, config.sources),
-            config: Rc::new(config),
-            admission,
-            events,
-            udp: Vec::new(),
-            tcp: Vec::new(),
-            connections: HashMap::new(),
-            next_connection: 1,
-            dialled: Vec::new(),
-            rearm: Rc::new(Notify::new()),
-            armed: None,
-            legs,
-            ways: HashMap::new(),
-            effects: Vec::new(),
-            meters: Meters {
-                received: counter!("sip_messages_total", "direction" => "in"),
-                sent: counter!("sip_messages_total", "direction" => "out"),
-                broken: dropped("broken"),
-                stranger: dropped("not-allowed"),
-                flood: dropped("flood"),
-                lost: dropped("not-sent"),
-                legs: gauge!("sip_legs"),
-                transactions: gauge!("sip_transactions"),
-                requests: METHODS
-                    .iter()
-                    .chain(&["other"])
-                    .map(|&method| counter!("sip_requests_total", "method" => method))
-                    .collect(),
-                responses: CLASSES.iter().map(|&class| counter!("sip_responses_total", "class" => class)).collect(),
-            },
-        }
+        let Parts { chance, admission, events, legs, keys, listening, book, restored } = parts;
+        let mut registrations = Registrations::new(&config, chance.gruus, book);
+        registrations.restore(Duration::ZERO, restored, &*admission);
+        Rc::new_cyclic(|me| {
+            RefCell::new(Self {
+                me: me.clone(),
+                zero: Instant::now(),
+                agent: Agent::new(settings, Chance::new(chance.agent)),
+                rates: Rates::new(config.requests_per_s_per_source, config.sources),
+                admission,
+                events,
+                udp: Vec::new(),
+                locals: Locals::new(listening, config.sources),
+                connections: Connections::new(config.connections, config.connections_per_source, config.unsent),
+                keys,
+                names: Rc::new(Names::new(&config)),
+                dialling: Dialling::default(),
+                failing: Failing::default(),
+                authenticator: Authenticator::new(chance.nonces),
+                registrations,
+                trunks: Trunks::default(),
+                seed: u64::from_ne_bytes(chance.dice),
+                rearmed: Rc::new(Notify::new()),
+                armed: None,
+                legs,
+                effects: Vec::new(),
+                meters: Meters::new(),
+                config: Rc::new(config),
+            })
+        })
     }
 
     pub(crate) fn now(&self) -> Duration {
         self.zero.elapsed()
     }
 
+    /// Starts what waits for something: it is given this core when it runs.
+    pub(crate) fn spawn<F: Future<Output = ()> + 'static>(&self, work: impl FnOnce(Rc<RefCell<Self>>) -> F) {
+        if let Some(me) = self.me.upgrade() {
+            tokio::task::spawn_local(work(me));
+        }
+    }
+
+    // What comes in.
+
     pub(crate) fn is_stranger(&self, source: IpAddr) -> bool {
         let is_stranger = !self.admission.may_talk(source);
         if is_stranger {
-            self.meters.stranger.increment(1);
+            self.meters.dropped.stranger.increment(1);
         }
         is_stranger
     }
@@ -123,8 +140,8 @@ impl Core {
         if self.is_stranger(remote.ip()) || bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
             return;
         }
-        let local =
-            if local.ip().is_unspecified() { SocketAddr::new(self.towards(remote), local.port()) } else { local };
+        let now = self.now();
+        let local = self.locals.named(now, local, remote);
         let peer = Peer { transport: Transport::Udp, local, remote, connection: 0 };
         let message = Message::parse_datagram(Bytes::copy_from_slice(bytes), &Limits::default());
         self.message(peer, message);
@@ -133,7 +150,7 @@ impl Core {
     pub(crate) fn message(&mut self, peer: Peer, message: Result<Message, Broken>) {
         self.meters.received.increment(1);
         if let Err(broken) = &message {
-            self.meters.broken.increment(1);
+            self.meters.dropped.broken.increment(1);
             tracing::debug!(error = %broken, "a message that cannot be read");
         }
         let now = self.now();
@@ -145,125 +162,218 @@ impl Core {
             if self.agent.is_known(message) {
                 level = Level::Fine;
             } else if level == Level::Flood || message.method() != Some(&Method::Invite) {
-                self.meters.flood.increment(1);
+                self.meters.dropped.flood.increment(1);
                 return;
             }
         }
         if let Ok(message) = &message {
             self.meters.count(message);
         }
-        let mut begun = None;
-        let (admission, advertised) = (&self.admission, self.config.advertised);
-        let mut admit = |invite: &callbox_sip::Invite| {
-            if level == Level::Over {
-                return Err(callbox_sip::Refusal {
-                    status: 503,
-                    reason: "Too many requests from this address".to_owned(),
-                    retry_after_s: Some(2),
-                });
-            }
-            let offered = translate::offered(invite, advertised);
-            match admission.admit(&offered) {
-                Ok(leg) => {
-                    begun = Some((leg, offered));
-                    Ok(leg.0)
-                }
-                Err(Refusal { status, reason, retry_after_s }) => {
-                    Err(callbox_sip::Refusal { status, reason, retry_after_s })
-                }
-            }
-        };
         let mut effects = std::mem::take(&mut self.effects);
-        self.agent.receive(now, peer, message, &mut admit, &mut effects);
-        if let Some((leg, offered)) = begun {
+        let mut porter = Porter {
+            advertised: self.config.advertised,
+            level,
+            admission: &*self.admission,
+            authenticator: &mut self.authenticator,
+            registrations: &mut self.registrations,
+            begun: None,
+        };
+        self.agent.receive(now, peer, message, &mut porter, &mut effects);
+        if let Some((leg, offered)) = porter.begun {
             (self.events)(leg, LegEvent::Offered(Box::new(offered)));
         }
         self.carry(effects);
     }
 
-    pub(crate) fn command(&mut self, leg: LegKey, command: LegCommand) {
+    /// A stream that leads where it should, or that does not.
+    pub(crate) fn tried(&mut self, target: Target, result: Result<(), &io::Error>) {
         let now = self.now();
-        let ask = command.ask();
-        match translate::command(command, |address, transport| self.route(address, transport)) {
-            Ok(command) => {
-                let mut effects = std::mem::take(&mut self.effects);
-                self.agent.command(now, leg.0, ask, command, &mut effects);
-                self.carry(effects);
+        match result {
+            Ok(()) => self.failing.worked(target),
+            Err(error) => {
+                self.failing.failed(now, target, None);
+                self.no_handshake(target.transport, error);
             }
-            Err(refused) => (self.events)(leg, LegEvent::Reply { ask, result: Err(refused) }),
         }
     }
+
+    /// A stream that did not get as far as SIP.
+    pub(crate) fn no_handshake(&self, transport: Transport, error: &io::Error) {
+        self.meters.dropped.handshake.increment(1);
+        tracing::debug!(transport = transport.name(), %error, "no connection");
+    }
+
+    /// One that came. None: there is no room.
+    pub(crate) fn accept(&mut self, transport: Transport, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>)> {
+        let accepted = self.connections.accept(transport, remote);
+        if accepted.is_none() {
+            self.meters.dropped.connections_full.increment(1);
+        }
+        accepted
+    }
+
+    /// A connection is gone, or could not be made.
+    pub(crate) fn disconnected(&mut self, connection: u64) {
+        let now = self.now();
+        let led_to = self.connections.leads_to(connection);
+        self.connections.closed(connection);
+        let mut effects = std::mem::take(&mut self.effects);
+        self.agent.disconnected(now, connection, &mut effects);
+        if let Some((transport, remote)) = led_to {
+            // What named no connection in particular went over this one.
+            let peer = Peer { transport, local: remote, remote, connection: 0 };
+            self.agent.unreachable(now, &peer, &mut effects);
+        }
+        self.registrations.disconnected(now, connection, &*self.admission);
+        self.trunks_disconnected(now, connection);
+        self.carry(effects);
+    }
+
+    /// Whether a call or a registration, theirs or ours, needs this connection.
+    pub(crate) fn is_used(&self, connection: u64) -> bool {
+        self.registrations.is_used(connection) || self.trunks.is_used(connection) || self.agent.is_used(connection)
+    }
+
+    pub(crate) fn local_towards(&mut self, transport: Transport, remote: SocketAddr) -> SocketAddr {
+        let now = self.now();
+        self.locals.towards(now, transport, remote).unwrap_or(remote)
+    }
+
+    /// Words that nobody else has.
+    pub(crate) fn token(&self) -> String {
+        let mut bytes = [0u8; 16];
+        // Where there is no chance to be had, the seed was, and the time goes on.
+        if getrandom::fill(&mut bytes).is_err() {
+            bytes[..8].copy_from_slice(&self.seed.to_ne_bytes());
+            bytes[8..].copy_from_slice(&(self.now().as_nanos() as u64).to_ne_bytes());
+        }
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    // What the user wants.
+
+    pub(crate) fn unbind(&mut self, user: callbox_model::UserId, contact: Option<&str>) {
+        let now = self.now();
+        self.registrations.unbind(now, user, contact, &*self.admission);
+        self.rearm();
+    }
+
+    pub(crate) fn command(&mut self, leg: LegKey, command: LegCommand) {
+        let ask = command.ask();
+        if let LegCommand::Dial { ask, way, body, headers, timeout_ms } = command {
+            let until = self.now() + Duration::from_millis(timeout_ms.into());
+            return self.dial(Wish { leg, ask, way: *way, body, headers, until });
+        }
+        if self.dialling.is_locating(leg) {
+            return self.while_locating(leg, &command);
+        }
+        if let Some(command) = translate::command(command) {
+            self.tell_agent(leg, ask, command);
+        }
+    }
+
+    pub(crate) fn tell_agent(&mut self, leg: LegKey, ask: u32, command: callbox_sip::Command) {
+        let now = self.now();
+        let mut effects = std::mem::take(&mut self.effects);
+        self.agent.command(now, leg.0, ask, command, &mut effects);
+        self.carry(effects);
+    }
+
+    // The time.
 
     pub(crate) fn tick(&mut self) {
         let now = self.now();
         self.armed = None;
         let mut effects = std::mem::take(&mut self.effects);
         self.agent.tick(now, &mut effects);
+        self.registrations.expire(now, &*self.admission);
+        self.trunks_tick(now);
         self.carry(effects);
     }
 
-    pub(crate) fn disconnected(&mut self, connection: u64) {
-        self.connections.remove(&connection);
-        let now = self.now();
-        let mut effects = std::mem::take(&mut self.effects);
-        self.agent.disconnected(now, connection, &mut effects);
-        self.carry(effects);
+    pub(crate) fn deadline(&mut self) -> Option<Duration> {
+        self.armed = self.next_deadline();
+        self.armed
     }
 
-    /// Whether a call needs this connection.
-    pub(crate) fn is_used(&self, connection: u64) -> bool {
-        self.agent.is_used(connection)
+    fn next_deadline(&self) -> Option<Duration> {
+        let all = [self.agent.next_deadline(), self.registrations.next_deadline(), self.trunks.next_deadline()];
+        all.into_iter().flatten().min()
+    }
+
+    /// The next deadline may be an earlier one.
+    pub(crate) fn rearm(&mut self) {
+        let next = self.next_deadline();
+        if next.is_some_and(|next| self.armed.is_none_or(|armed| next < armed)) {
+            self.armed = next;
+            self.rearmed.notify_one();
+        }
     }
 
     /// The end of the thread: every leg is told.
     pub(crate) fn close(&mut self) {
         let now = self.now();
+        self.stop_locating();
         let mut effects = std::mem::take(&mut self.effects);
         self.agent.close(now, &mut effects);
         self.carry(effects);
     }
 
-    pub(crate) fn connection_id(&mut self) -> u64 {
-        self.next_connection += 1;
-        self.next_connection
-    }
+    // What comes of it.
 
-    pub(crate) fn deadline(&mut self) -> Option<Duration> {
-        self.armed = self.agent.next_deadline();
-        self.armed
-    }
-
-    fn carry(&mut self, mut effects: Vec<Effect>) {
+    pub(crate) fn carry(&mut self, mut effects: Vec<Effect>) {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Send { peer, bytes } => self.send(peer, bytes),
                 Effect::Event { leg, event } => (self.events)(LegKey(leg), translate::event(event)),
+                Effect::Response { request, result } => self.trunk_answered(request, &result),
             }
         }
         self.effects = effects;
         let (legs, servers, clients) = self.agent.counts();
-        self.legs.store(legs, Ordering::Relaxed);
+        self.legs.store(legs + self.dialling.len(), Ordering::Relaxed);
         self.meters.legs.set(legs as f64);
         self.meters.transactions.set((servers + clients) as f64);
-        let next = self.agent.next_deadline();
-        if next.is_some_and(|next| self.armed.is_none_or(|armed| next < armed)) {
-            self.armed = next;
-            self.rearm.notify_one();
-        }
+        self.rearm();
     }
 
     fn send(&mut self, peer: Peer, bytes: Bytes) {
         self.meters.sent.increment(1);
+        // Whoever names our own socket as his would have us talk to ourselves.
+        if self.locals.is_ours(&peer) {
+            self.meters.dropped.to_ourselves.increment(1);
+            return;
+        }
         let is_sent = match peer.transport {
             Transport::Udp => self.udp_for(peer).is_some_and(|socket| socket.try_send_to(&bytes, peer.remote).is_ok()),
-            // A full queue is a far end that reads nothing: it will be cut off by its own writer.
-            Transport::Tcp => {
-                self.connections.get(&peer.connection).is_some_and(|open| open.unsent.try_send(bytes).is_ok())
+            transport => {
+                let id = match peer.connection {
+                    0 => self.connections.find(transport, peer.remote),
+                    id => id,
+                };
+                self.put(id, bytes)
             }
         };
         if !is_sent {
             // Transactions send again, or give up.
-            self.meters.lost.increment(1);
+            self.meters.dropped.not_sent.increment(1);
+        }
+    }
+
+    fn put(&mut self, id: u64, bytes: Bytes) -> bool {
+        match self.connections.put(id, bytes) {
+            Put::Queued => true,
+            Put::Begin { destination, queue } => {
+                self.spawn(|core| stream::dialled(core, id, destination, queue));
+                true
+            }
+            // A full queue is a far end that reads nothing: it will be cut off by its own writer.
+            Put::Slow => false,
+            Put::Gone | Put::Full => {
+                // Not at once: whoever sends is in the middle of its work.
+                self.spawn(|core| async move { core.borrow_mut().disconnected(id) });
+                false
+            }
         }
     }
 
@@ -277,83 +387,4 @@ impl Core {
         };
         self.udp.iter().find(by_port).or_else(|| self.udp.first())
     }
-
-    /// The way of a dialled leg.
-    fn route(&mut self, remote: SocketAddr, transport: Option<String>) -> Result<Peer, Refused> {
-        match transport.as_deref() {
-            None | Some("udp") => {
-                let local = self
-                    .udp
-                    .iter()
-                    .filter_map(|socket| socket.local_addr().ok())
-                    .find(|local| local.is_ipv4() == remote.is_ipv4())
-                    .ok_or_else(|| Refused::Invalid(format!("no UDP socket reaches {remote}")))?;
-                let ip = if local.ip().is_unspecified() { self.towards(remote) } else { local.ip() };
-                Ok(Peer { transport: Transport::Udp, local: SocketAddr::new(ip, local.port()), remote, connection: 0 })
-            }
-            Some("tcp") => {
-                let open = self.connections.iter().find(|(_, open)| open.remote == remote).map(|(id, _)| *id);
-                let connection = match open {
-                    Some(connection) => connection,
-                    None => self.connect(remote),
-                };
-                let port = self.tcp.first().map_or(5_060, SocketAddr::port);
-                let local = SocketAddr::new(self.towards(remote), port);
-                Ok(Peer { transport: Transport::Tcp, local, remote, connection })
-            }
-            Some(other) => Err(Refused::Invalid(format!("transport `{other}` is not spoken"))),
-        }
-    }
-
-    /// What is sent meanwhile waits in the connection's queue.
-    fn connect(&mut self, remote: SocketAddr) -> u64 {
-        let id = self.connection_id();
-        let (unsent, queue) = mpsc::channel(self.config.unsent);
-        self.connections.insert(id, Connection { remote, unsent });
-        self.dialled.push((id, remote, queue));
-        id
-    }
 }
-
-impl Core {
-    /// As [`towards`], which takes the kernel 30 us: remembered for a minute, since routes change.
-    fn towards(&mut self, remote: SocketAddr) -> IpAddr {
-        let now = self.now();
-        if let Some((since, local)) = self.ways.get(&remote.ip())
-            && now - *since < WAY_KEPT
-        {
-            return *local;
-        }
-        if self.ways.len() >= self.config.sources {
-            self.ways.clear();
-        }
-        let local = towards(remote);
-        self.ways.insert(remote.ip(), (now, local));
-        local
-    }
-}
-
-impl Meters {
-    fn count(&self, message: &Message) {
-        match (message.method(), message.status()) {
-            (Some(method), _) => {
-                let known = METHODS.iter().position(|name| *name == method.as_str());
-                self.requests[known.unwrap_or(METHODS.len())].increment(1);
-            }
-            (None, Some(status)) => self.responses[usize::from(status / 100).min(6)].increment(1),
-            (None, None) => {}
-        }
-    }
-}
-
-/// The address of this machine that a far end would see. Nothing is sent.
-fn towards(remote: SocketAddr) -> IpAddr {
-    let any: SocketAddr = if remote.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-    std::net::UdpSocket::bind(any)
-        .and_then(|socket| socket.connect(remote).and_then(|()| socket.local_addr()))
-        .map_or(remote.ip(), |local| local.ip())
-}
-
-const WAY_KEPT: Duration = Duration::from_secs(60);
-const METHODS: &[&str] = &["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "INFO", "UPDATE", "REGISTER"];
-const CLASSES: &[&str] = &["none", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];

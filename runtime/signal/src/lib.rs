@@ -1,24 +1,42 @@
-//! The signalling driver: SIP sockets around the pure user agent of `callbox-sip`.
+//! The signalling driver: SIP sockets around the pure machines of `callbox-sip`.
 //!
-//! [`Service::start`] opens UDP and TCP sockets and runs the agent on a thread of its own.
-//! [`Handle::send`] tells it what a leg shall do; [`Events`] tells what legs do; [`Admission`] is
-//! asked who may talk, and which INVITE becomes which leg. It holds no opinion on any of that.
+//! [`Service::start`] opens UDP, TCP, TLS, WS and WSS sockets and runs the user agent and the
+//! registrar on a thread of its own. [`Handle::send`] tells it what a leg shall do; [`Events`]
+//! tells what legs do; [`Admission`] is asked who may talk, whose digest is held against what, and
+//! which INVITE becomes which leg. Names are looked up, and every address that comes out is held
+//! against the rules of the way that is called ([`callbox_model::Egress`]).
 //!
-//! It resolves no names and speaks no TLS: a target is an address.
+//! It holds no opinion on any of that, and reads no session description.
 
 #![forbid(unsafe_code)]
 
 mod config;
+mod connections;
 mod core;
+mod dialling;
+mod door;
+mod errands;
+mod listen;
+mod locals;
+mod locating;
+mod meters;
+mod names;
+mod pulse;
 mod rate;
+mod registrations;
+mod run;
 mod service;
 mod stream;
+mod tls;
 mod translate;
+mod trunks;
+mod wire;
 
-pub use config::{Config, Listen, Transport};
+pub use config::{Clients, Config, Identity, Listen, Tls, Transport};
 pub use service::{Handle, Service};
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +65,7 @@ pub trait Admission: Send + Sync + 'static {
     /// To be kept, for the next start.
     fn registered(&self, change: Registered);
 
-    /// A trunk of [`Handle::trunks`] is registered, or is not.
+    /// A trunk of [`Handle::set_trunks`] is registered, or is not.
     fn trunk_state(&self, trunk: TrunkId, state: TrunkState);
 }
 
@@ -109,6 +127,12 @@ pub type Events = Arc<dyn Fn(LegKey, LegEvent) + Send + Sync>;
 pub enum Error {
     #[error("cannot listen for SIP on {transport} {address}: {source}")]
     Listen { transport: &'static str, address: SocketAddr, source: std::io::Error },
+    #[error("cannot listen for SIP on {transport} {address}: there is no certificate (tls.identity)")]
+    NoIdentity { transport: &'static str, address: SocketAddr },
+    #[error("TLS: {}: {why}", path.display())]
+    Tls { path: PathBuf, why: String },
+    #[error("TLS 1.2 and 1.3 cannot be spoken: {0}")]
+    TlsVersions(String),
     #[error("cannot start the signalling thread: {0}")]
     Thread(std::io::Error),
     #[error("the operating system gave no random bytes: {0}")]

@@ -1,40 +1,94 @@
-//! One TCP connection: messages out of its bytes, bytes into it, and an end to those who dawdle.
+//! The life of one stream: from its handshake to its end, and an end to those who dawdle.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use callbox_sip::{Framed, Framer, Limits, Peer, Transport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use callbox_sip::locate::Target;
+use callbox_sip::{Peer, Transport};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
+use crate::connections::Destination;
 use crate::core::Core;
+use crate::pulse::{Next, Pulse};
+use crate::wire::{self, Heard, PONG, Reader, Ways, Wire};
 
-pub(crate) async fn run(core: Rc<RefCell<Core>>, id: u64, stream: TcpStream, mut unsent: mpsc::Receiver<Bytes>) {
-    let (local, remote) = match (stream.local_addr(), stream.peer_addr()) {
-        (Ok(local), Ok(remote)) => (local, remote),
-        _ => return core.borrow_mut().disconnected(id),
-    };
-    let _ = stream.set_nodelay(true);
-    let peer = Peer { transport: Transport::Tcp, local, remote, connection: id };
-    let (mut reader, mut writer) = stream.into_split();
+type Time = tokio::time::Instant;
+
+/// One that came.
+pub(crate) async fn accepted(
+    core: Rc<RefCell<Core>>,
+    id: u64,
+    transport: Transport,
+    socket: TcpStream,
+    unsent: mpsc::Receiver<Bytes>,
+) {
+    if let (Ok(local), Ok(remote)) = (socket.local_addr(), socket.peer_addr()) {
+        wire::keep(&socket);
+        let (tls, ways) = (core.borrow().keys.server(), ways(&core));
+        match wire::accept(transport, socket, tls, ways).await {
+            Ok(wire) => live(&core, Peer { transport, local, remote, connection: id }, wire, unsent).await,
+            Err(error) => core.borrow().no_handshake(transport, &error),
+        }
+    }
+    core.borrow_mut().disconnected(id);
+}
+
+/// One of ours. What is sent meanwhile waits in its queue.
+pub(crate) async fn dialled(core: Rc<RefCell<Core>>, id: u64, destination: Destination, unsent: mpsc::Receiver<Bytes>) {
+    let Destination { transport, remote, host } = destination;
+    let target = Target { transport, address: remote };
+    let (tls, ways) = (core.borrow().keys.client(), ways(&core));
+    match wire::dial(transport, remote, &host, tls, ways).await {
+        Ok(wire) => {
+            core.borrow_mut().tried(target, Ok(()));
+            let local = core.borrow_mut().local_towards(transport, remote);
+            live(&core, Peer { transport, local, remote, connection: id }, wire, unsent).await;
+        }
+        Err(error) => core.borrow_mut().tried(target, Err(&error)),
+    }
+    core.borrow_mut().disconnected(id);
+}
+
+fn ways(core: &Rc<RefCell<Core>>) -> Ways {
+    let config = &core.borrow().config;
+    Ways {
+        connect_within: config.connect_within,
+        within: config.handshake_within,
+        head_bytes: config.websocket_head_bytes,
+    }
+}
+
+async fn live(core: &Rc<RefCell<Core>>, peer: Peer, wire: Wire, mut unsent: mpsc::Receiver<Bytes>) {
     let config = core.borrow().config.clone();
-    let (pings, mut pongs) = mpsc::channel::<Bytes>(4);
-    let read = read(&core, &mut reader, peer, config.idle, config.message_within, pings);
+    let Wire { reader, mut writer, pings } = wire;
+    let pulse = RefCell::new(Pulse::new(Time::now(), pings, config.ping_every, config.pong_within));
+    let (tell, mut pinged) = mpsc::channel(PINGS);
+    let read = read(core, peer, reader, &pulse, tell);
     let write = async {
         loop {
-            let bytes = tokio::select! {
-                bytes = unsent.recv() => bytes,
-                pong = pongs.recv() => pong,
+            let due = pulse.borrow().due();
+            let written = tokio::select! {
+                bytes = unsent.recv() => match bytes {
+                    Some(bytes) => tokio::time::timeout(config.message_within, writer.send(bytes)).await,
+                    None => return,
+                },
+                Some(()) = pinged.recv() => {
+                    tokio::time::timeout(config.message_within, writer.send(PONG)).await
+                }
+                () = sleep_until(due) => {
+                    let next = pulse.borrow_mut().next(Time::now());
+                    match next {
+                        Next::Ping => tokio::time::timeout(config.message_within, writer.ping()).await,
+                        Next::Wait => continue,
+                        Next::Dead => return,
+                    }
+                }
             };
-            let Some(bytes) = bytes else { return };
             // A far end that does not read is cut off, with what waits for it.
-            match tokio::time::timeout(config.message_within, writer.write_all(&bytes)).await {
-                Ok(Ok(())) => {}
-                _ => return,
+            if !matches!(written, Ok(Ok(()))) {
+                return;
             }
         }
     };
@@ -42,64 +96,60 @@ pub(crate) async fn run(core: Rc<RefCell<Core>>, id: u64, stream: TcpStream, mut
         () = read => {}
         () = write => {}
     }
-    core.borrow_mut().disconnected(id);
 }
 
 async fn read(
     core: &Rc<RefCell<Core>>,
-    reader: &mut tokio::net::tcp::OwnedReadHalf,
     peer: Peer,
-    idle: Duration,
-    message_within: Duration,
-    pings: mpsc::Sender<Bytes>,
+    mut reader: Reader,
+    pulse: &RefCell<Pulse>,
+    pinged: mpsc::Sender<()>,
 ) {
-    let limits = Limits::default();
-    let mut framer = Framer::default();
-    let mut buffer = vec![0u8; READ_BYTES];
+    let (idle, message_within) = {
+        let config = &core.borrow().config;
+        (config.idle, config.message_within)
+    };
     // When the message that has begun must be whole.
-    let mut due: Option<tokio::time::Instant> = None;
+    let mut due: Option<Time> = None;
     loop {
-        let until = due.unwrap_or_else(|| tokio::time::Instant::now() + idle);
-        let count = match tokio::time::timeout_at(until, reader.read(&mut buffer)).await {
-            Ok(Ok(count)) if count > 0 => count,
-            // Phones say nothing for the length of a call.
+        let until = due.unwrap_or_else(|| Time::now() + idle);
+        match tokio::time::timeout_at(until, reader.fill()).await {
+            Ok(Ok(())) => {}
+            // Phones say nothing for the length of a call, or for as long as they are registered.
             Err(_) if due.is_none() && core.borrow().is_used(peer.connection) => continue,
-            _ => return,
-        };
-        framer.push(&buffer[..count]);
+            Ok(Err(_)) | Err(_) => return,
+        }
+        let now = Time::now();
+        pulse.borrow_mut().heard(now);
         let mut is_progress = false;
         loop {
-            match framer.next(&limits) {
-                Ok(Some(Framed::Message(message))) => {
-                    is_progress = true;
-                    core.borrow_mut().message(peer, Ok(message));
-                }
-                Ok(Some(Framed::Ping)) => {
-                    is_progress = true;
-                    let _ = pings.try_send(Bytes::from_static(b"\r\n"));
-                }
+            match reader.take() {
+                Ok(Some(Heard::Message(message))) => core.borrow_mut().message(peer, message),
+                // Whoever pings without reading the pongs gets no more of them.
+                Ok(Some(Heard::Ping)) => drop(pinged.try_send(())),
+                Ok(Some(Heard::Pong)) => pulse.borrow_mut().answered(),
                 Ok(None) => break,
                 Err(error) => {
                     tracing::debug!(%error, "a stream that cannot be read is closed");
                     return;
                 }
             }
+            is_progress = true;
         }
-        if framer.waiting() == 0 {
+        if !reader.has_begun() {
             due = None;
         } else if is_progress || due.is_none() {
-            due = Some(tokio::time::Instant::now() + message_within);
+            due = Some(now + message_within);
         }
     }
 }
 
-/// Opens the connection of a dialled leg.
-pub(crate) async fn dial(core: Rc<RefCell<Core>>, id: u64, remote: SocketAddr, unsent: mpsc::Receiver<Bytes>) {
-    let within = core.borrow().config.connect_within;
-    match tokio::time::timeout(within, TcpStream::connect(remote)).await {
-        Ok(Ok(stream)) => run(core, id, stream, unsent).await,
-        _ => core.borrow_mut().disconnected(id),
+async fn sleep_until(due: Option<Time>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
-const READ_BYTES: usize = 16 << 10;
+/// Of the far end, waiting for their answers.
+const PINGS: usize = 4;

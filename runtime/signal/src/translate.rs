@@ -1,12 +1,13 @@
 //! Between the model's words and those of the user agent.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use callbox_model::{EndCause, Header, LegCommand, LegEvent, Offered, Refused};
-use callbox_sip::{Command, Event, Host, Invite, No, Peer, Scheme, Uri};
+use callbox_model as model;
+use callbox_model::{EndCause, Header, LegCommand, LegEvent, LegKey, Offered, Origin, Refused, Way};
+use callbox_sip::{Command, Credentials, Dial, Event, Invite, No, Peer, ReferTo};
 
-pub(crate) fn offered(invite: &Invite, advertised: Option<IpAddr>) -> Offered {
+pub(crate) fn offered(invite: &Invite, advertised: Option<IpAddr>, origin: Origin) -> Offered {
     let message = &invite.message;
     let from = message.from();
     let headers = message
@@ -25,16 +26,15 @@ pub(crate) fn offered(invite: &Invite, advertised: Option<IpAddr>) -> Offered {
         peer: invite.peer.remote.ip(),
         local: advertised.unwrap_or_else(|| invite.peer.local.ip()),
         sip_call_id: message.call_id().unwrap_or_default(),
+        replaces: invite.replaces.map(LegKey),
+        origin,
+        media_networks: std::sync::Arc::default(),
     }
 }
 
-/// The command for the agent; for a dialled leg with the place it goes to, which `route` finds.
-pub(crate) fn command(
-    command: LegCommand,
-    route: impl FnOnce(SocketAddr, Option<String>) -> Result<Peer, Refused>,
-) -> Result<Command, Refused> {
-    let pairs = |headers: Vec<Header>| headers.into_iter().map(|header| (header.name, header.value)).collect();
-    Ok(match command {
+/// All but [`LegCommand::Dial`], which has a way to be found first: None.
+pub(crate) fn command(command: LegCommand) -> Option<Command> {
+    Some(match command {
         LegCommand::Ring { status, body, .. } => Command::Ring { status, body },
         LegCommand::Answer { body, headers, .. } => Command::Answer { body, headers: pairs(headers) },
         LegCommand::Reject { status, reason, headers, .. } => {
@@ -43,18 +43,29 @@ pub(crate) fn command(
         LegCommand::Hangup { reason, .. } => Command::Hangup { reason },
         LegCommand::AnswerReoffer { body, .. } => Command::AnswerReoffer { body },
         LegCommand::RefuseReoffer { status, .. } => Command::RefuseReoffer { status },
-        LegCommand::Dial { target, caller, body, headers, timeout_ms, .. } => {
-            let (address, transport) = address(&target)?;
-            Command::Dial {
-                to: route(address, transport)?,
-                target,
-                caller,
-                body,
-                headers: pairs(headers),
-                timeout: Duration::from_millis(timeout_ms.into()),
-            }
+        LegCommand::Reoffer { body, .. } => Command::Reoffer { body },
+        LegCommand::Refer { to, timeout_ms, .. } => {
+            Command::Refer { to: refer_to(to), timeout: Duration::from_millis(timeout_ms.into()) }
         }
+        LegCommand::AnswerRefer { status, .. } => Command::AnswerRefer { status },
+        LegCommand::NotifyRefer { status, .. } => Command::NotifyRefer { status },
+        LegCommand::Info { digit, length_ms, .. } => Command::Info { digit, length_ms },
+        LegCommand::Dial { .. } => return None,
     })
+}
+
+/// The rules' own headers stand before those of a module.
+pub(crate) fn dial(way: Way, to: Vec<Peer>, body: Vec<u8>, headers: Vec<Header>, timeout: Duration) -> Command {
+    let Way { target, caller, routes, headers: of_rules, credentials, .. } = way;
+    let headers = of_rules.into_iter().chain(headers).collect();
+    let credentials = credentials.map(|given| self::credentials(&given));
+    let headers = pairs(headers);
+    Command::Dial(Box::new(Dial { to, target, caller, routes, credentials, body, headers, timeout }))
+}
+
+pub(crate) fn credentials(given: &model::Credentials) -> Credentials {
+    let model::Credentials { realm, username, password } = given.clone();
+    Credentials { realm, username, password }
 }
 
 pub(crate) fn event(event: Event) -> LegEvent {
@@ -62,11 +73,23 @@ pub(crate) fn event(event: Event) -> LegEvent {
         Event::Confirmed { body } => LegEvent::Confirmed { body },
         Event::Reoffered { body } => LegEvent::Reoffered { body },
         Event::Reconfirmed { body } => LegEvent::Reconfirmed { body },
-        Event::Ringing { status, body } => LegEvent::Ringing { status, body },
-        Event::Answered { body } => LegEvent::Answered { body },
+        Event::Ringing { status, body, headers, peer } => {
+            LegEvent::Ringing { status, body, headers: told(headers), peer }
+        }
+        Event::Answered { body, headers, peer } => LegEvent::Answered { body, headers: told(headers), peer },
+        Event::Reanswered { body } => LegEvent::Reanswered { body },
+        Event::Referred { to, by, replaces } => LegEvent::Referred { to, by, replaces: replaces.map(LegKey) },
+        Event::ReferProgress { status, is_final } => LegEvent::ReferProgress { status, is_final },
         Event::Digit { digit, length_ms } => LegEvent::Digit { digit, length_ms },
         Event::Reply { ask, result } => LegEvent::Reply { ask, result: result.map_err(refused) },
         Event::Ended { status, reason, remote } => LegEvent::Ended(EndCause { status, reason, remote }),
+    }
+}
+
+fn refer_to(to: model::ReferTo) -> ReferTo {
+    match to {
+        model::ReferTo::Address(uri) => ReferTo::Address(uri),
+        model::ReferTo::Leg(LegKey(leg)) => ReferTo::Leg(leg),
     }
 }
 
@@ -75,22 +98,17 @@ fn refused(no: No) -> Refused {
         No::State(state) => Refused::State(state),
         No::Gone => Refused::Gone,
         No::Invalid(why) => Refused::Invalid(why),
+        No::Answered { status, reason } => Refused::Answered { status, reason },
     }
 }
 
-/// Where a target is. Names are not resolved, but for the one that needs no asking.
-fn address(target: &str) -> Result<(SocketAddr, Option<String>), Refused> {
-    let uri = Uri::read(target.as_bytes()).map_err(|error| Refused::Invalid(error.to_string()))?;
-    if uri.scheme != Scheme::Sip {
-        return Err(Refused::Invalid(format!("`{target}` is no sip: URI")));
-    }
-    let ip = match &uri.host {
-        Some(Host::Address(ip)) => *ip,
-        Some(Host::Name(name)) if name == "localhost" => IpAddr::from([127, 0, 0, 1]),
-        _ => return Err(Refused::Invalid(format!("the host of `{target}` is no IP address"))),
-    };
-    Ok((SocketAddr::new(ip, uri.port.unwrap_or(5_060)), uri.transport()))
+fn pairs(headers: Vec<Header>) -> Vec<(String, String)> {
+    headers.into_iter().map(|header| (header.name, header.value)).collect()
 }
 
-/// Of one INVITE, for the module. The message itself has a limit of its own.
+fn told(headers: Vec<(String, String)>) -> Vec<Header> {
+    headers.into_iter().take(MOST_HEADERS).map(|(name, value)| Header { name, value }).collect()
+}
+
+/// Of one message, for the module. The message itself has a limit of its own.
 const MOST_HEADERS: usize = 64;

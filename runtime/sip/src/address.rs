@@ -48,6 +48,25 @@ impl Address {
     }
 }
 
+/// The `tag` behind an address, found without reading the address.
+pub(crate) fn tag(value: &[u8]) -> Option<&[u8]> {
+    let params = match scan_for_angle(value) {
+        Some(open) => &value[open + value[open..].iter().position(|&byte| byte == b'>')? + 1..],
+        None => value,
+    };
+    let mut rest = params;
+    loop {
+        let start = scan::find(rest, |byte| byte == b';')?;
+        rest = &rest[start + 1..];
+        let end = scan::find(rest, |byte| byte == b';').unwrap_or(rest.len());
+        let mut pair = rest[..end].splitn(2, |&byte| byte == b'=');
+        let is_tag = pair.next().is_some_and(|name| name.trim_ascii().eq_ignore_ascii_case(b"tag"));
+        if let (true, Some(value)) = (is_tag, pair.next()) {
+            return Some(value.trim_ascii());
+        }
+    }
+}
+
 /// Nothing, one quoted string, or tokens. Letters beyond ASCII are let pass.
 fn is_display(text: &[u8]) -> bool {
     if text.first() == Some(&b'"') {
@@ -85,6 +104,21 @@ mod tests {
         let bare = Address::read(b"sip:alice@example.com;tag=1").unwrap();
         assert_eq!((bare.uri.as_str(), bare.tag().as_deref()), ("sip:alice@example.com", Some("1")));
         assert!(Address::read("J\u{f6}rg <sip:j@example.com>".as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_tag_is_found_where_the_whole_address_has_it() {
+        for text in [
+            "<sip:a@b;tag=no>;x;TAG = yes;y=1",
+            "sip:a@b;tag=yes",
+            "\"a;tag=no <x>\" <sip:a@b>;tag=yes",
+            "<sip:a@b;tag=no>",
+            "sip:a@b",
+            "<sip:a@b>;x=\";tag=no\"",
+        ] {
+            let whole = Address::read(text.as_bytes()).unwrap().tag();
+            assert_eq!(tag(text.as_bytes()).map(scan::text), whole, "{text}");
+        }
     }
 
     #[test]

@@ -80,6 +80,14 @@ names! {
     Event = "Event", b'o';
     AllowEvents = "Allow-Events", b'u';
     SessionExpires = "Session-Expires", b'x';
+    MinSe = "Min-SE";
+    RSeq = "RSeq";
+    RAck = "RAck";
+    SubscriptionState = "Subscription-State";
+    ReferSub = "Refer-Sub";
+    Path = "Path";
+    ServiceRoute = "Service-Route";
+    AuthenticationInfo = "Authentication-Info";
     Identity = "Identity", b'y';
     RequestDisposition = "Request-Disposition", b'd';
     AcceptContact = "Accept-Contact", b'a';
@@ -106,9 +114,25 @@ impl Name {
                 | Self::RecordRoute
                 | Self::Require
                 | Self::ProxyRequire
+                | Self::Supported
                 | Self::Unsupported
+                | Self::Allow
+                | Self::AllowEvents
+                | Self::Event
+                | Self::SubscriptionState
+                | Self::SessionExpires
+                | Self::MinSe
+                | Self::RSeq
+                | Self::RAck
+                | Self::ReferTo
+                | Self::ReferSub
+                | Self::Path
+                | Self::ServiceRoute
                 | Self::Authorization
                 | Self::ProxyAuthorization
+                | Self::WwwAuthenticate
+                | Self::ProxyAuthenticate
+                | Self::AuthenticationInfo
         )
     }
 }

@@ -4,9 +4,11 @@
 //!   are asked for. [`Framer`] cuts messages out of a stream. [`write`] makes new ones.
 //! - [`Agent`] is a user agent: it is told of messages, of the time, and of what its user wants,
 //!   and says what to send and what happened. It holds transactions and dialogs.
+//! - [`digest`] proves who a user is, on both sides. [`registrar`] knows where users can be
+//!   reached, [`enroll`] tells another registrar where we are, and [`locate`] finds where a URI
+//!   leads.
 //!
-//! Nothing here has a socket, a clock or chance; bodies are opaque bytes. Digest, REFER, PRACK and
-//! session timers are not spoken.
+//! Nothing here has a socket, a clock or chance; bodies are opaque bytes.
 //!
 //! The wire is read by a parser of our own; the README says why. The feature `rsip` converts to
 //! and from the types of that crate, for code that is written on it.
@@ -15,9 +17,15 @@
 
 mod address;
 mod agent;
+mod dice;
+pub mod digest;
+pub mod enroll;
 mod framer;
 mod header;
+pub mod locate;
+mod lru;
 mod message;
+pub mod registrar;
 #[cfg(any(test, feature = "rsip"))]
 pub mod rsip;
 
@@ -30,7 +38,8 @@ pub mod write;
 
 pub use address::Address;
 pub use agent::{
-    Agent, Chance, Command, Decision, Effect, Event, Invite, LegId, No, Peer, Refusal, Settings, Transport,
+    Agent, Answered, Chance, Command, Credentials, Decision, Dial, Door, Effect, Event, Invite, LegId, No, Peer,
+    ReferTo, Refusal, RequestId, Settings, Transport,
 };
 pub use framer::{Framed, Framer};
 pub use header::{Name, Params};

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -17,7 +18,7 @@ use crate::via::Via;
 pub struct Message {
     bytes: Bytes,
     start: StartLine,
-    headers: Vec<Line>,
+    headers: Arc<[Line]>,
     body: Range<usize>,
 }
 
@@ -173,7 +174,7 @@ impl Message {
             at = end;
         }
         let body = head..head;
-        Ok(Self { bytes, start, headers, body })
+        Ok(Self { bytes, start, headers: headers.into(), body })
     }
 
     pub(crate) fn set_body(&mut self, body: Range<usize>) {
@@ -296,6 +297,18 @@ impl Message {
 
     pub fn to(&self) -> Option<Address> {
         self.address(Name::To)
+    }
+
+    /// The tag of From or To, without reading the rest of it.
+    pub(crate) fn tag(&self, name: Name) -> Option<Cow<'_, [u8]>> {
+        match self.first(name)? {
+            Cow::Borrowed(value) => crate::address::tag(value).map(Cow::Borrowed),
+            Cow::Owned(value) => crate::address::tag(&value).map(|tag| Cow::Owned(tag.to_vec())),
+        }
+    }
+
+    pub(crate) fn tag_text(&self, name: Name) -> Option<String> {
+        self.tag(name).map(|tag| scan::text(&tag))
     }
 
     pub fn call_id(&self) -> Option<String> {

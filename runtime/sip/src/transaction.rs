@@ -51,7 +51,12 @@ pub(crate) struct Retransmission {
 impl Retransmission {
     /// None over a reliable transport.
     pub(crate) fn new(now: Time, carriage: Carriage, most: Duration) -> Option<Self> {
-        (carriage == Carriage::Unreliable).then_some(Self { at: now + T1, pause: T1, most })
+        (carriage == Carriage::Unreliable).then(|| Self::always(now, most))
+    }
+
+    /// Over any transport.
+    pub(crate) fn always(now: Time, most: Duration) -> Self {
+        Self { at: now + T1, pause: T1, most }
     }
 
     /// True when it is due; then the next one is set.

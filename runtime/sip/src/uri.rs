@@ -204,7 +204,7 @@ fn split_once(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn unescape(text: &str) -> String {
+pub(crate) fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -1,5 +1,6 @@
 //! New messages. One buffer, and nothing in it that could end a line early.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -33,10 +34,35 @@ impl Writer {
         writer
     }
 
+    /// A Via of ours, which asks to be answered to where it came from (RFC 3581).
+    pub(crate) fn via(&mut self, transport: &str, at: SocketAddr, branch: impl std::fmt::Display) -> &mut Self {
+        // Writing to a Vec does not fail.
+        let _ = write!(self.buffer, "Via: SIP/2.0/{transport} {at};rport;branch={branch}\r\n");
+        self
+    }
+
+    /// Nothing at all, which cannot be written.
+    pub(crate) fn blank() -> Self {
+        let wrong = Unwritable { name: "a response".to_owned(), why: "it is no request" };
+        Self { buffer: Vec::new(), wrong: Some(wrong) }
+    }
+
     /// An answer to what came from `source`: the request's Vias, From, To, Call-ID and CSeq (RFC
     /// 3261 8.2.6.2), the top Via with `received` and `rport` (18.2.1, RFC 3581), the To with our
     /// tag where it has none.
     pub fn response_to(request: &Message, source: SocketAddr, status: u16, reason: &str, tag: Option<&str>) -> Self {
+        Self::answer(request, source, status, reason, tag, None)
+    }
+
+    /// With what is said of our load (RFC 7339), to those that want to hear it.
+    pub(crate) fn answer(
+        request: &Message,
+        source: SocketAddr,
+        status: u16,
+        reason: &str,
+        tag: Option<&str>,
+        oc: Option<&str>,
+    ) -> Self {
         let mut writer = Self { buffer: Vec::with_capacity(1_024), wrong: None };
         let reason = if reason.is_empty() { phrase(status) } else { reason };
         // A phrase that a line could not hold gives way to the usual one.
@@ -47,11 +73,11 @@ impl Writer {
             match name {
                 Name::Via if is_top => {
                     is_top = false;
-                    writer.top_via(&value, source);
+                    writer.top_via(&value, source, oc);
                 }
                 Name::Via | Name::From | Name::CallId | Name::CSeq => writer.copy(name.long(), &value),
                 Name::To => {
-                    let has_tag = request.to().is_some_and(|to| to.params.has("tag"));
+                    let has_tag = crate::address::tag(&value).is_some();
                     match tag {
                         Some(tag) if !has_tag => writer.copy_with(name.long(), &value, &[";tag=", tag]),
                         _ => writer.copy(name.long(), &value),
@@ -68,6 +94,18 @@ impl Writer {
         self.check(name, name, scan::is_token_byte);
         self.check(name, value, is_text);
         self.put(&[name, ": ", value, "\r\n"]);
+        self
+    }
+
+    /// As [`Self::header`], of a value in parts.
+    pub(crate) fn parts(&mut self, name: &str, parts: &[&str]) -> &mut Self {
+        self.check(name, name, scan::is_token_byte);
+        self.put(&[name, ": "]);
+        for part in parts {
+            self.check(name, part, is_text);
+            self.put(&[part]);
+        }
+        self.put(&["\r\n"]);
         self
     }
 
@@ -105,14 +143,15 @@ impl Writer {
         }
     }
 
-    fn top_via(&mut self, value: &[u8], source: SocketAddr) {
+    fn top_via(&mut self, value: &[u8], source: SocketAddr, oc: Option<&str>) {
         let end = scan::find(value, |byte| byte == b',').unwrap_or(value.len());
         let Some(via) = Via::read(value[..end].trim_ascii()) else {
             self.copy("Via", value);
             return;
         };
         let is_elsewhere = via.host != Host::Address(source.ip());
-        if !is_elsewhere && !via.wants_rport() {
+        let oc = oc.filter(|_| via.params.has("oc"));
+        if !is_elsewhere && !via.wants_rport() && oc.is_none() {
             self.copy("Via", value);
             return;
         }
@@ -121,6 +160,7 @@ impl Writer {
         for (name, value) in via.params.iter() {
             match value {
                 _ if name.eq_ignore_ascii_case("rport") || name.eq_ignore_ascii_case("received") => {}
+                _ if oc.is_some() && is_of_overload(name) => {}
                 Some(value) => line.push_str(&format!(";{name}={value}")),
                 None => line.push_str(&format!(";{name}")),
             }
@@ -129,13 +169,14 @@ impl Writer {
         if via.wants_rport() {
             line.push_str(&format!(";rport={}", source.port()));
         }
+        line.push_str(oc.unwrap_or_default());
         let mut whole = line.into_bytes();
         whole.extend_from_slice(&value[end..]);
         self.copy("Via", &whole);
     }
 
     /// What was read once can be written again: it has no line ends in it.
-    fn copy(&mut self, name: &str, value: &[u8]) {
+    pub(crate) fn copy(&mut self, name: &str, value: &[u8]) {
         self.copy_with(name, value, &[]);
     }
 
@@ -158,6 +199,11 @@ impl Writer {
             self.wrong = Some(Unwritable { name: name.chars().take(64).collect(), why });
         }
     }
+}
+
+/// RFC 7339 4: ours take the place of the client's.
+fn is_of_overload(name: &str) -> bool {
+    ["oc", "oc-algo", "oc-validity", "oc-seq"].iter().any(|ours| name.eq_ignore_ascii_case(ours))
 }
 
 /// Anything but control characters. Tabs are white space.
@@ -191,6 +237,7 @@ pub fn phrase(status: u16) -> &'static str {
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
         420 => "Bad Extension",
+        422 => "Session Interval Too Small",
         423 => "Interval Too Brief",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
@@ -200,6 +247,7 @@ pub fn phrase(status: u16) -> &'static str {
         486 => "Busy Here",
         487 => "Request Terminated",
         488 => "Not Acceptable Here",
+        489 => "Bad Event",
         491 => "Request Pending",
         500 => "Server Internal Error",
         501 => "Not Implemented",

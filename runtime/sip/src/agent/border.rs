@@ -44,6 +44,15 @@ pub struct Settings {
     pub decide_within: Duration,
     /// Legs at once. More are refused with 503.
     pub most_legs: usize,
+    /// After how long without a sign of life a call is ended (RFC 4028). Half an hour, as the RFC
+    /// would have it: a refresh every quarter of an hour costs nothing.
+    pub session: Duration,
+    /// What others may ask for at least; who asks for less is answered 422. 90 s, which is the
+    /// least that the RFC allows.
+    pub min_session: Duration,
+    /// When the next of a call's peers is tried, though the one before has not said anything yet.
+    /// 4.5 s: two retransmissions, and a second. RFC 3263 would wait for 32 s, which no caller does.
+    pub next_peer_after: Duration,
 }
 
 /// An INVITE that wants in.
@@ -257,6 +266,9 @@ impl Default for Settings {
             product: concat!("callbox/", env!("CARGO_PKG_VERSION")).to_owned(),
             decide_within: Duration::from_secs(10),
             most_legs: 50_000,
+            session: Duration::from_secs(1_800),
+            min_session: Duration::from_secs(90),
+            next_peer_after: Duration::from_millis(4_500),
         }
     }
 }

@@ -3,147 +3,212 @@
 use std::net::SocketAddr;
 
 use super::border::{Peer, Settings, Transport};
-use super::chance::Chance;
+use super::chance::{Branch, Chance};
 use crate::header::Name;
 use crate::message::{Message, Method};
-use crate::uri::{Host, Uri};
+use crate::uri::{Host, Scheme, Uri};
 use crate::write::Writer;
 
 #[derive(Debug)]
 pub(crate) struct Dialog {
     pub(crate) call_id: String,
     pub(crate) local_tag: String,
-    /// Empty while dialling.
-    pub(crate) remote_tag: String,
     /// Our From in requests, without its tag.
-    local: String,
+    pub(crate) local: String,
     /// Our To in requests, without its tag.
-    remote: String,
-    target: String,
-    routes: Vec<String>,
+    pub(crate) remote: String,
     pub(crate) local_cseq: u32,
-    pub(crate) remote_cseq: Option<u32>,
+    pub(crate) far: Far,
     /// How the far end is reached.
     pub(crate) peer: Peer,
+    pub(crate) scheme: Secure,
+    pub(crate) began: Began,
+}
+
+/// Who called: the owner of the Call-ID (14.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Began {
+    Here,
+    There,
+}
+
+/// The half of a dialog that the far end makes. While we dial there may be several.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Far {
+    /// Empty while dialling, and of RFC 2543 phones.
+    pub(crate) tag: String,
+    pub(crate) target: String,
+    pub(crate) routes: Vec<String>,
+    pub(crate) cseq: Option<u32>,
+}
+
+/// Whether our Contact must be a `sips:` URI (8.1.1.8, 12.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Secure {
+    Sip,
+    Sips,
 }
 
 impl Dialog {
     /// UAS (12.1.1).
     pub(crate) fn answering(invite: &Message, peer: Peer, local_tag: String) -> Option<Self> {
         let (from, to) = (invite.from()?, invite.to()?);
+        let contact = invite.contacts().into_iter().next();
+        let far = Far {
+            // RFC 2543 phones send none.
+            tag: from.tag().unwrap_or_default(),
+            target: contact.map_or_else(|| from.uri.to_string(), |contact| contact.uri.to_string()),
+            routes: routes(invite, Order::AsCame),
+            cseq: invite.cseq().map(|(number, _)| number),
+        };
+        let named = far.routes.first().map_or(far.target.as_str(), |route| bare(route));
+        let is_secure = is_sips(&String::from_utf8_lossy(invite.request_uri())) || is_sips(named);
         Some(Self {
             call_id: invite.call_id()?,
             local_tag,
-            // RFC 2543 phones send none.
-            remote_tag: from.tag().unwrap_or_default(),
             local: format!("<{}>", to.uri),
             remote: format!("<{}>", from.uri),
-            target: invite.contacts().first().map_or_else(|| from.uri.to_string(), |contact| contact.uri.to_string()),
-            routes: routes(invite, Order::AsCame),
             local_cseq: 0,
-            remote_cseq: invite.cseq().map(|(number, _)| number),
+            far,
             peer,
+            scheme: if is_secure { Secure::Sips } else { Secure::Sip },
+            began: Began::There,
         })
     }
 
     /// UAC, before anything is known of the far end.
-    pub(crate) fn dialling(caller: &str, target: &str, peer: Peer, chance: &mut Chance) -> Self {
+    pub(crate) fn dialling(caller: &str, target: &str, routes: Vec<String>, peer: Peer, chance: &mut Chance) -> Self {
+        let is_secure = is_sips(routes.first().map_or(target, |route| bare(route))) || is_sips(target);
         Self {
             call_id: chance.token() + &chance.token(),
             local_tag: chance.token(),
-            remote_tag: String::new(),
-            local: format!("<{caller}>"),
+            local: caller.to_owned(),
             remote: format!("<{target}>"),
-            target: target.to_owned(),
-            routes: Vec::new(),
             local_cseq: 0,
-            remote_cseq: None,
+            far: Far { target: target.to_owned(), routes, ..Far::default() },
             peer,
+            scheme: if is_secure { Secure::Sips } else { Secure::Sip },
+            began: Began::Here,
         }
-    }
-
-    /// UAC (12.1.2): the answer that makes it whole.
-    pub(crate) fn established(&mut self, response: &Message) {
-        self.remote_tag = response.to().and_then(|to| to.tag()).unwrap_or_default();
-        self.routes = routes(response, Order::Reversed);
-        self.refresh(response);
     }
 
     /// 12.2: re-INVITE and UPDATE, and their answers, may move the far end.
     pub(crate) fn refresh(&mut self, message: &Message) {
-        if let Some(contact) = message.contacts().first() {
-            self.target = contact.uri.to_string();
-        }
+        self.far.refresh(message);
     }
 
-    /// A request within it, up to its own headers and body. Gives its branch.
-    pub(crate) fn request(&mut self, method: &Method, settings: &Settings, chance: &mut Chance) -> (Writer, String) {
-        // An ACK has the number of its INVITE (13.2.2.4); others have the next.
-        if *method != Method::Ack {
-            self.local_cseq += 1;
-        }
-        self.request_with(method, self.local_cseq, settings, chance)
+    /// A request within it, up to its own headers and body.
+    pub(crate) fn request(&mut self, method: &Method, settings: &Settings, chance: &mut Chance) -> (Writer, Branch) {
+        self.local_cseq += 1;
+        self.write(&self.far, method, self.local_cseq, settings, chance)
     }
 
-    pub(crate) fn request_with(
+    /// To one of the far ends, with this number.
+    pub(crate) fn write(
         &self,
+        far: &Far,
         method: &Method,
         cseq: u32,
         settings: &Settings,
         chance: &mut Chance,
-    ) -> (Writer, String) {
+    ) -> (Writer, Branch) {
         let branch = chance.branch();
         // 12.2.1.1: a first route without `lr` routes strictly: it is the Request-URI, and the
         // target is the last route.
-        let strict = self.routes.first().filter(|route| !is_loose(route));
-        let writer_target = strict.map_or(self.target.as_str(), |route| bare(route));
-        let mut writer = Writer::request(method, writer_target);
-        let via = self.peer.advertised(settings);
-        let remote_tag = if self.remote_tag.is_empty() { String::new() } else { format!(";tag={}", self.remote_tag) };
-        writer
-            .header("Via", &format!("SIP/2.0/{} {via};rport;branch={branch}", self.peer.transport.name()))
-            .header("Max-Forwards", "70")
-            .header("From", &format!("{};tag={}", self.local, self.local_tag))
-            .header("To", &format!("{}{remote_tag}", self.remote))
-            .header("Call-ID", &self.call_id)
-            .header("CSeq", &format!("{cseq} {method}"));
-        for route in self.routes.iter().skip(usize::from(strict.is_some())) {
+        let strict = far.routes.first().filter(|route| !is_loose(route));
+        let mut writer = Writer::request(method, strict.map_or(far.target.as_str(), |route| bare(route)));
+        writer.via(self.peer.transport.name(), self.peer.advertised(settings), branch);
+        writer.header("Max-Forwards", "70").parts("From", &[&self.local, ";tag=", &self.local_tag]);
+        match far.tag.as_str() {
+            "" => writer.header("To", &self.remote),
+            tag => writer.parts("To", &[&self.remote, ";tag=", tag]),
+        };
+        writer.header("Call-ID", &self.call_id).parts("CSeq", &[&cseq.to_string(), " ", method.as_str()]);
+        for route in far.routes.iter().skip(usize::from(strict.is_some())) {
             writer.header("Route", route);
         }
         if strict.is_some() {
-            writer.header("Route", &format!("<{}>", self.target));
+            writer.parts("Route", &["<", &far.target, ">"]);
         }
         (writer, branch)
     }
 
+    pub(crate) fn contact(&self, settings: &Settings) -> String {
+        contact(&self.peer, self.scheme, settings)
+    }
+
+    pub(crate) fn next_hop(&self) -> Peer {
+        self.next_hop_to(&self.far)
+    }
+
     /// Where requests within it go. Never to an address that the far end merely names: only a port
     /// of the host it speaks from, or that very place.
-    pub(crate) fn next_hop(&self) -> Peer {
-        let named = self
-            .routes
-            .first()
-            .map(|route| route.trim_matches(|edge| edge == '<' || edge == '>'))
-            .unwrap_or(&self.target);
-        let uri = Uri::read(named.split('>').next().unwrap_or(named).as_bytes()).ok();
-        let port = uri.and_then(|uri| match uri.host {
-            Some(Host::Address(address)) if address == self.peer.remote.ip() => Some(uri.port.unwrap_or(5_060)),
-            _ => None,
-        });
-        match (self.peer.transport, port) {
-            (Transport::Udp, Some(port)) => Peer { remote: SocketAddr::new(self.peer.remote.ip(), port), ..self.peer },
+    pub(crate) fn next_hop_to(&self, far: &Far) -> Peer {
+        // A connection leads to its end, whatever is named.
+        if self.peer.transport != Transport::Udp && self.peer.connection != 0 {
+            return self.peer;
+        }
+        let named = far.routes.first().map_or(far.target.as_str(), |route| bare(route));
+        let Ok(uri) = Uri::read(named.as_bytes()) else { return self.peer };
+        match uri.host {
+            Some(Host::Address(address)) if address == self.peer.remote.ip() => {
+                let usual = if is_secured(&self.peer) { 5_061 } else { 5_060 };
+                Peer { remote: SocketAddr::new(address, uri.port.unwrap_or(usual)), ..self.peer }
+            }
             _ => self.peer,
         }
     }
 }
 
+impl Far {
+    /// UAC (12.1.2): the answer that makes it.
+    pub(crate) fn answered(response: &Message) -> Self {
+        let mut far = Self {
+            tag: response.tag_text(Name::To).unwrap_or_default(),
+            routes: routes(response, Order::Reversed),
+            ..Self::default()
+        };
+        far.refresh(response);
+        far
+    }
+
+    pub(crate) fn refresh(&mut self, message: &Message) {
+        if let Some(contact) = message.contacts().first() {
+            self.target = contact.uri.to_string();
+        }
+    }
+}
+
+/// What we are reached under, by this peer. RFC 7118 5 has one `transport` for both kinds of
+/// WebSocket.
+pub(crate) fn contact(peer: &Peer, scheme: Secure, settings: &Settings) -> String {
+    let at = peer.advertised(settings);
+    match (scheme, peer.transport) {
+        (Secure::Sips, Transport::Ws | Transport::Wss) => format!("<sips:{at};transport=ws>"),
+        (Secure::Sips, _) => format!("<sips:{at}>"),
+        (Secure::Sip, Transport::Udp) => format!("<sip:{at}>"),
+        (Secure::Sip, Transport::Tcp) => format!("<sip:{at};transport=tcp>"),
+        (Secure::Sip, Transport::Tls) => format!("<sip:{at};transport=tls>"),
+        (Secure::Sip, Transport::Ws | Transport::Wss) => format!("<sip:{at};transport=ws>"),
+    }
+}
+
 /// The URI of a route, without its brackets.
-fn bare(route: &str) -> &str {
+pub(crate) fn bare(route: &str) -> &str {
     let inside = route.split_once('<').map_or(route, |(_, inside)| inside);
     inside.split('>').next().unwrap_or(inside)
 }
 
 fn is_loose(route: &str) -> bool {
     Uri::read(bare(route).as_bytes()).is_ok_and(|uri| uri.params.has("lr"))
+}
+
+fn is_sips(uri: &str) -> bool {
+    Uri::read(uri.as_bytes()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
+}
+
+fn is_secured(peer: &Peer) -> bool {
+    matches!(peer.transport, Transport::Tls | Transport::Wss)
 }
 
 enum Order {

@@ -1,9 +1,19 @@
 //! One leg: its dialog, and how far it has come.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::border::{Credentials, Settings};
+use super::chance::Key;
+use super::dial::Dialling;
 use super::dialog::Dialog;
-use crate::message::Message;
+use super::extensions::Options;
+use super::prack::Reliable;
+use super::refer::Subscription;
+use super::referring::Referring;
+use super::reoffer::Ours;
+use super::session_timer::SessionTimer;
 use crate::transaction::{Retransmission, Time};
 
 #[derive(Debug)]
@@ -12,31 +22,58 @@ pub(crate) struct Leg {
     pub(crate) stage: Stage,
     /// A 200 of ours to an INVITE, until its ACK.
     pub(crate) accepted: Option<Accepted>,
-    /// Their re-INVITE or UPDATE, until it is answered.
+    /// Their re-INVITE, UPDATE or PRACK with an offer, until it is answered.
     pub(crate) reoffer: Option<Reoffer>,
+    /// Our re-INVITE or UPDATE, until it is answered.
+    pub(crate) ours: Option<Ours>,
+    pub(crate) timer: Option<SessionTimer>,
+    /// The far end's REFER.
+    pub(crate) subscription: Option<Subscription>,
+    /// Our REFER.
+    pub(crate) referring: Option<Referring>,
+    /// What the far end can do, as it said last.
+    pub(crate) options: Options,
+    pub(crate) credentials: Option<Box<Credentials>>,
+    /// Our newest session description, where a refresh may need it.
+    pub(crate) described: Option<Bytes>,
+    /// No session of it may be shorter (RFC 4028).
+    pub(crate) min_session: Duration,
+    /// REFERs of the far end that were accepted.
+    pub(crate) refers: u32,
     pub(crate) deadline: Option<Time>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// Theirs, not answered. `remind` is when the caller is told again that it rings (13.3.1.1).
-    Incoming { transaction: String, remind: Option<Time> },
+    /// Theirs, not answered.
+    Incoming(Box<Incoming>),
     /// Answered, one way or the other.
     Up,
-    /// Ours, not answered. `give_up` is when nobody has.
-    Dialling { branch: String, invite: Message, give_up: Time, cancel: Cancel },
+    /// Ours, not answered.
+    Dialling(Box<Dialling>),
     /// Our BYE waits for its answer.
     Leaving { reason: String },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cancel {
-    No,
-    /// As soon as a provisional answer allows it (9.1).
-    Wanted {
-        reason: Option<String>,
-    },
-    Sent,
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) transaction: Key,
+    /// The INVITE's own number, whatever comes within the early dialog: its ACK has it.
+    pub(crate) cseq: u32,
+    /// When the caller is told again that it rings (13.3.1.1).
+    pub(crate) remind: Option<Time>,
+    pub(crate) reliable: Reliable,
+    /// Whose turn it was to offer.
+    pub(crate) offer: OfferIn,
+}
+
+/// Who describes the session first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfferIn {
+    /// The INVITE did.
+    Invite,
+    /// We do, in a reliable 18x or in the 200.
+    Answer,
 }
 
 /// 13.3.1.4: the 200 is sent again until its ACK, over any transport.
@@ -47,6 +84,8 @@ pub(crate) struct Accepted {
     pub(crate) again: Retransmission,
     pub(crate) until: Time,
     pub(crate) kind: AcceptedKind,
+    /// The answer to our offer came before, in a PRACK.
+    pub(crate) answer: Option<Vec<u8>>,
     /// A hang-up that came before the ACK waits for it (15).
     pub(crate) bye: Option<Option<String>>,
 }
@@ -62,10 +101,12 @@ pub(crate) enum AcceptedKind {
 
 #[derive(Debug)]
 pub(crate) struct Reoffer {
-    pub(crate) transaction: String,
+    pub(crate) transaction: Key,
     pub(crate) cseq: u32,
     pub(crate) until: Time,
     pub(crate) kind: ReofferKind,
+    /// Of the far end: while we dial there may be several.
+    pub(crate) tag: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,18 +114,55 @@ pub(crate) enum ReofferKind {
     Invite,
     InviteAsking,
     Update,
+    Prack,
 }
 
 impl Leg {
+    pub(crate) fn new(dialog: Dialog, stage: Stage, options: Options, settings: &Settings) -> Self {
+        Self {
+            dialog,
+            stage,
+            accepted: None,
+            reoffer: None,
+            ours: None,
+            timer: None,
+            subscription: None,
+            referring: None,
+            options,
+            credentials: None,
+            described: None,
+            min_session: settings.min_session,
+            refers: 0,
+            deadline: None,
+        }
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let accepted = self.accepted.as_ref().map(|accepted| accepted.again.at().min(accepted.until));
-        let reoffer = self.reoffer.as_ref().map(|reoffer| reoffer.until);
         let stage = match &self.stage {
-            Stage::Dialling { give_up, .. } => Some(*give_up),
-            Stage::Incoming { remind, .. } => *remind,
+            Stage::Dialling(dialling) => Some(dialling.deadline()),
+            Stage::Incoming(incoming) => {
+                let reliable = incoming.reliable.deadline();
+                [incoming.remind, reliable].into_iter().flatten().min()
+            }
             Stage::Up | Stage::Leaving { .. } => None,
         };
-        [accepted, reoffer, stage].into_iter().flatten().min()
+        [
+            self.accepted.as_ref().map(|accepted| accepted.again.at().min(accepted.until)),
+            self.reoffer.as_ref().map(|reoffer| reoffer.until),
+            self.ours.as_ref().and_then(|ours| ours.deadline(self.may_offer())),
+            self.timer.as_ref().map(|timer| timer.at),
+            self.subscription.as_ref().map(|subscription| subscription.until),
+            self.referring.as_ref().map(|referring| referring.until),
+            stage,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether an offer of ours may be made: the session stands, and no other is open.
+    pub(crate) fn may_offer(&self) -> bool {
+        matches!(self.stage, Stage::Up) && self.reoffer.is_none() && self.accepted.is_none()
     }
 
     /// What it is, for a refusal.
@@ -97,3 +175,13 @@ impl Leg {
         }
     }
 }
+
+impl Accepted {
+    pub(crate) fn new(now: Time, bytes: Bytes, cseq: u32, kind: AcceptedKind) -> Self {
+        let again = Retransmission::always(now, crate::transaction::T2);
+        Self { bytes, cseq, again, until: now + crate::transaction::GIVE_UP, kind, answer: None, bye: None }
+    }
+}
+
+/// 13.3.1.1: proxies give a call up that is silent for three minutes.
+pub(crate) const REMIND_EVERY: Duration = Duration::from_secs(60);

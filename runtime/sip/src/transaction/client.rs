@@ -113,9 +113,23 @@ impl Client {
 
     /// Nobody waits for it any more: what still comes within 64*T1 is dealt with, and no more.
     pub(crate) fn abandon(&mut self, now: Time) {
-        if let State::Proceeding { until, .. } = &mut self.state {
-            until.get_or_insert(now + GIVE_UP);
+        match &mut self.state {
+            State::Calling { again, .. } => *again = None,
+            State::Proceeding { until, .. } => {
+                until.get_or_insert(now + GIVE_UP);
+            }
+            State::Completed { .. } | State::Accepted { .. } | State::Terminated => {}
         }
+    }
+
+    /// As it went out.
+    pub(crate) fn request(&self) -> &Bytes {
+        &self.request
+    }
+
+    /// Its final answer came.
+    pub(crate) fn is_answered(&self) -> bool {
+        !matches!(self.state, State::Calling { .. } | State::Proceeding { .. })
     }
 
     /// The ACK that goes out with the first refusal.
