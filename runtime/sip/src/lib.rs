@@ -8,8 +8,7 @@
 //!   reached, [`enroll`] tells another registrar where we are, and [`locate`] finds where a URI
 //!   leads.
 //!
-//! Nothing here has a socket, a clock or chance; bodies are opaque bytes. REFER, PRACK and session
-//! timers are not spoken.
+//! Nothing here has a socket, a clock or chance; bodies are opaque bytes.
 //!
 //! The wire is read by a parser of our own; the README says why. The feature `rsip` converts to
 //! and from the types of that crate, for code that is written on it.
