@@ -110,16 +110,17 @@ impl Agent {
         if !request.is_request() || request.method() == Some(&Method::Ack) {
             return;
         }
-        let Some(via) = request.top_via() else { return };
+        // Of another version, it may be one that we cannot read; it came from somewhere.
+        let Some(via) = request.first(Name::Via) else { return };
         // 8.2.7: the same request is answered with the same tag, though nothing is kept of it.
-        let tag = self.chance.token_of(request.first(Name::Via).unwrap_or_default().as_ref());
+        let tag = self.chance.token_of(&via);
         let oc = self.oc(now);
         let mut writer = Writer::answer(request, peer.remote, status, reason, Some(&tag), oc.as_deref());
         writer.header("Server", &self.settings.product);
         for (name, value) in headers {
             writer.header(name, value);
         }
-        let to = back_to(peer, &via);
+        let to = request.top_via().map_or(peer, |via| back_to(peer, &via));
         if let Ok(bytes) = writer.empty() {
             out.push(Effect::Send { peer: to, bytes });
         }
