@@ -26,7 +26,10 @@ fn the_next_place_has_its_turn_when_one_is_silent() {
     dial(&mut net, |dial| dial.to = to);
     net.pass_ms(9_100);
     assert_eq!(net.doors.offers.len(), 1);
-    assert_eq!(remotes(&net, "INVITE"), [vec!["192.0.2.8:5060"; 4], vec!["192.0.2.9:5060"; 4], vec!["192.0.2.2:5060"]].concat());
+    assert_eq!(
+        remotes(&net, "INVITE"),
+        [vec!["192.0.2.8:5060"; 4], vec!["192.0.2.9:5060"; 4], vec!["192.0.2.2:5060"]].concat()
+    );
     net.answer();
     net.pass_ms(10);
     assert_eq!(net.bodies(CALLER), [("answered", "answer".to_owned())]);

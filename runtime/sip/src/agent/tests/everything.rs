@@ -29,7 +29,7 @@ impl Program<'_> {
     }
 
     fn maybe_body(&mut self) -> Option<Vec<u8>> {
-        (self.byte() % 2 == 0).then(|| self.body())
+        self.byte().is_multiple_of(2).then(|| self.body())
     }
 
     fn status(&mut self) -> u16 {
@@ -87,7 +87,8 @@ impl Program<'_> {
         }
         dial.timeout = Duration::from_secs(5 + u64::from(bits));
         // Now and then one that is there already.
-        let leg = net.agents[CALLER].legs.keys().next().copied().filter(|_| bits % 8 == 7).unwrap_or(LEG + self.dialled);
+        let leg =
+            net.agents[CALLER].legs.keys().next().copied().filter(|_| bits % 8 == 7).unwrap_or(LEG + self.dialled);
         self.dialled += 1;
         net.command_of(CALLER, leg, Command::Dial(Box::new(dial)));
     }

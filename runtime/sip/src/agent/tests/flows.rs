@@ -23,7 +23,9 @@ fn a_call_is_answered_and_ended_by_either_side() {
             assert_eq!(net.doors.offers[0].offer.as_deref(), Some(&b"offer"[..]));
             net.command(CALLEE, Command::Ring { status: 180, body: None });
             net.pass_ms(10);
-            assert!(net.told[CALLER].iter().any(|event| matches!(event, Event::Ringing { status: 180, body: None, .. })));
+            assert!(
+                net.told[CALLER].iter().any(|event| matches!(event, Event::Ringing { status: 180, body: None, .. }))
+            );
             net.answer();
             net.pass_ms(10);
             assert_eq!(net.bodies(CALLER), [("answered", "answer".to_owned())]);

@@ -95,8 +95,7 @@ fn protocol_headers_given_by_the_user_are_refused() {
 #[test]
 fn refused_invite_amplification() {
     let mut net = Net::calm();
-    net.doors.decision =
-        Err(Refusal { status: 503, reason: "over".into(), retry_after_s: Some(2), headers: vec![] });
+    net.doors.decision = Err(Refusal { status: 503, reason: "over".into(), retry_after_s: Some(2), headers: vec![] });
     net.deliver_text(CALLEE, &request("INVITE", "1", "", 1, "\n"));
     net.pass(Duration::from_secs(60));
     assert_eq!(net.sent(CALLEE, "SIP/2.0 503"), 1);

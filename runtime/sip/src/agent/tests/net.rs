@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::agent::{
-    Agent, Answered, Chance, Command, Decision, Dial, Door, Effect, Event, Invite, LegId, No, Peer, RequestId, Settings,
-    Transport,
+    Agent, Answered, Chance, Command, Decision, Dial, Door, Effect, Event, Invite, LegId, No, Peer, RequestId,
+    Settings, Transport,
 };
 use crate::message::{Limits, Message};
 use crate::transaction::Time;
@@ -288,8 +288,9 @@ impl Net {
 
     pub(super) fn is_empty(&self) -> bool {
         self.agents.iter().all(|agent| {
-            let tables = (agent.dialogs.len(), agent.running.len(), agent.own.len());
-            agent.counts() == (0, 0, 0) && tables == (0, 0, 0) && agent.next_deadline().is_none()
+            let tables = [agent.dialogs.len(), agent.running.len(), agent.own.len()];
+            let indexes = [agent.reached.len(), agent.asked_over.len()];
+            agent.counts() == (0, 0, 0) && tables == [0; 3] && indexes == [0; 2] && agent.next_deadline().is_none()
         })
     }
 
@@ -308,7 +309,10 @@ impl Net {
     /// The answer to the last command, which must be the last but for what came of it.
     pub(super) fn last_reply(&self, who: usize) -> &Result<(), crate::agent::No> {
         let replies = self.told[who].iter().rev();
-        replies.filter_map(|event| if let Event::Reply { result, .. } = event { Some(result) } else { None }).next().unwrap()
+        replies
+            .filter_map(|event| if let Event::Reply { result, .. } = event { Some(result) } else { None })
+            .next()
+            .unwrap()
     }
 
     pub(super) fn bodies(&self, who: usize) -> Vec<(&'static str, String)> {

@@ -83,7 +83,11 @@ fn both_at_once_meet_and_both_get_through() {
         }
         assert!(net.sent(CALLER, "SIP/2.0 491") + net.sent(CALLEE, "SIP/2.0 491") > 0);
         for who in [CALLER, CALLEE] {
-            assert!(net.is_told(who, &Event::Reanswered { body: Some(b"yes".to_vec()) }), "{seed}: {:?}", net.told[who]);
+            assert!(
+                net.is_told(who, &Event::Reanswered { body: Some(b"yes".to_vec()) }),
+                "{seed}: {:?}",
+                net.told[who]
+            );
         }
     }
 }

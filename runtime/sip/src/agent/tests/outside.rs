@@ -36,7 +36,11 @@ fn options_finds_out_whether_somebody_is_there() {
     net.pass_ms(10);
     assert_eq!(statuses(&net), [(1, Ok(200))]);
     let text = net.text(CALLEE, "SIP/2.0 200");
-    for header in ["Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK", "Supported: 100rel, timer, replaces", "Accept: application/sdp"] {
+    for header in [
+        "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK",
+        "Supported: 100rel, timer, replaces",
+        "Accept: application/sdp",
+    ] {
         assert!(text.contains(header), "{header}: {text}");
     }
     let nowhere = net.nowhere(9);
@@ -68,7 +72,8 @@ fn a_trunk_is_registered_at_with_its_challenge_answered_once() {
     send(&mut net, 1, vec![to], Method::Register, &own);
     let first = net.last(CALLER, "REGISTER sip:192.0.2.2 SIP/2.0");
     assert_eq!((first.cseq().unwrap().0, first.count(Name::Contact)), (7, 1));
-    let challenge = |nonce: &str, more: &str| format!("Digest realm=\"carrier\", nonce=\"{nonce}\", algorithm=MD5{more}");
+    let challenge =
+        |nonce: &str, more: &str| format!("Digest realm=\"carrier\", nonce=\"{nonce}\", algorithm=MD5{more}");
     answer(&mut net, &first, 401, "r", &[("WWW-Authenticate", &challenge("n1", ", qop=\"auth\""))], "");
     let second = net.last(CALLER, "REGISTER");
     let text = second.text(Name::Authorization).unwrap();
@@ -141,7 +146,8 @@ fn a_register_has_the_doors_answer_each_time_the_same() {
 #[test]
 fn clients_that_ask_hear_of_our_load() {
     let mut net = Net::calm();
-    let with_oc = |branch: &str| request("OPTIONS", branch, "", 1, "\n").replace(";rport", ";rport;oc;oc-algo=\"loss,A\"");
+    let with_oc =
+        |branch: &str| request("OPTIONS", branch, "", 1, "\n").replace(";rport", ";rport;oc;oc-algo=\"loss,A\"");
     net.deliver_text(CALLEE, &with_oc("1"));
     assert!(net.text(CALLEE, "SIP/2.0 200").contains(";oc;oc-algo="), "nothing was set: it comes back as it was");
     net.agents[CALLEE].set_overload(Some(20), Duration::from_millis(500));

@@ -45,7 +45,10 @@ fn a_blind_transfer_is_accepted_and_told_of_to_its_end() {
     assert_eq!(net.last_reply(CALLER), &Ok(()));
     assert_eq!(progress(&net, CALLER), [(100, false)]);
     let notify = net.text(CALLEE, "NOTIFY");
-    assert!(notify.contains("Event: refer\r\n") && notify.contains("Subscription-State: active;expires=180"), "{notify}");
+    assert!(
+        notify.contains("Event: refer\r\n") && notify.contains("Subscription-State: active;expires=180"),
+        "{notify}"
+    );
     assert!(notify.ends_with("\r\n\r\nSIP/2.0 100 Trying\r\n"), "{notify}");
     net.command(CALLEE, Command::NotifyRefer { status: 180 });
     net.pass_ms(10);
@@ -156,7 +159,8 @@ fn what_may_be_replaced_and_what_not() {
     let whole = "Replaces: another;to-tag={};from-tag=ft\n";
     assert_eq!(replaced(&mut net, whole).0, "481", "a call that rings here is picked up otherwise");
     net.answer();
-    net.doors.decision = Err(crate::Refusal { status: 486, reason: String::new(), retry_after_s: None, headers: vec![] });
+    net.doors.decision =
+        Err(crate::Refusal { status: 486, reason: String::new(), retry_after_s: None, headers: vec![] });
     assert_eq!(replaced(&mut net, whole), ("486".to_owned(), Some(LEG)), "the door's own word");
     for (replaces, status) in [
         ("Replaces: another;to-tag=x;from-tag=ft\n", "481"),
