@@ -31,7 +31,8 @@ impl<'a> Dial<'a> {
         Self { call, targets, options: DialOptions::default() }
     }
 
-    /// The targets one after the other, each for the whole timeout, until somebody answers.
+    /// The targets one after the other, until somebody answers. Each has the same share of the
+    /// timeout.
     pub fn one_by_one(mut self) -> Self {
         self.options.order = Some(Order::OneByOne);
         self

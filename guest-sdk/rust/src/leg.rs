@@ -37,7 +37,8 @@ impl<'a> Leg<'a> {
         self.id
     }
 
-    /// How it stands now. None when it is over, or never was.
+    /// How it stands now. None when it is over, or never was. One that has just ended may still be
+    /// told of, as ended.
     pub fn info(self) -> Option<LegInfo> {
         call::legs().into_iter().find(|leg| leg.id == self.id)
     }
@@ -55,10 +56,11 @@ impl<'a> Leg<'a> {
         if let Some(answer) = self.told_already(wanted)? {
             return Ok(answer);
         }
-        match self.info() {
-            // Somebody has listened to the events, and knows.
-            Some(LegInfo { state: LegState::Answered | LegState::Held, .. }) => Ok(Answer::Taken),
-            Some(_) => self.call.wait_for(wanted),
+        let now = self.info().map(|leg| leg.state);
+        match now.as_ref().map(answer_of) {
+            // It was told before this.
+            Some(Some(answer)) => Ok(answer),
+            Some(None) => self.call.wait_for(wanted),
             // Its end may have come since.
             None => self.told_already(wanted)?.ok_or_else(|| self.is_over()),
         }
@@ -74,7 +76,8 @@ impl<'a> Leg<'a> {
         if let Some(cause) = self.told_already(wanted)? {
             return Ok(cause);
         }
-        match self.info() {
+        match self.info().map(|leg| leg.state) {
+            Some(LegState::Ended(cause)) => Ok(cause),
             Some(_) => self.call.wait_for(wanted),
             None => self.told_already(wanted)?.ok_or_else(|| self.is_over()),
         }
@@ -122,7 +125,8 @@ impl<'a> Leg<'a> {
     }
 
     /// Answers the transfer that its far end asked for with [`Event::Refer`], within 5 s: 202 takes
-    /// it on, 300 to 699 refuses. Whoever takes it on carries it out; the example `transfer` does.
+    /// it on, 300 to 699 refuses. Whoever takes it on dials where it leads, to that address as it is
+    /// and nobody else, and bridges; the example `transfer` does.
     pub fn answer_refer(self, status: u16) -> Result {
         call::answer_refer(self.id, status)
     }

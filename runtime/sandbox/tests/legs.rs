@@ -4,8 +4,8 @@
 mod node;
 
 use callbox_model::{
-    BridgeDigits, DialOptions, DialOrder, EndCause, FaultCode, GuestEvent, Header, Leg, LegState, Outcome, ReferRequest,
-    ReferTarget, RunUsage, Step, StepError,
+    BridgeDigits, DialOptions, DialOrder, EndCause, FaultCode, GuestEvent, Header, Leg, LegState, Outcome,
+    ReferRequest, ReferTarget, RunUsage, Step, StepError,
 };
 use callbox_sandbox::{GuestEnd, What};
 use node::{NEXT, Node, guest, small};

@@ -31,9 +31,7 @@ fn event_of(given: model::GuestEvent) -> wasmtime::Result<events::Event> {
         model::GuestEvent::Message(message) => {
             events::Event::Message(events::Message { sender: message.sender, body: message.body })
         }
-        model::GuestEvent::Refer(asked) => {
-            events::Event::Refer(events::ReferRequest { leg: asked.leg, to: asked.to })
-        }
+        model::GuestEvent::Refer(asked) => events::Event::Refer(events::ReferRequest { leg: asked.leg, to: asked.to }),
         model::GuestEvent::Given(leg) => events::Event::Given(leg),
     })
 }
