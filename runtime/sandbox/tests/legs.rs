@@ -258,7 +258,7 @@ fn legs_reach_the_guest_with_their_states() {
     outcomes.extend(std::iter::repeat_n(Outcome::Done, 10));
     let told = told(&node, 1, &guest(&imports, body, ""), outcomes);
     assert_eq!((told.metered("call.legs"), told.metered("call.give")), (1, 5));
-    assert_eq!((told.end, told.steps.len()), (GuestEnd::Ok, 11));
+    assert_eq!((&told.end, told.steps.len()), (&GuestEnd::Ok, 11));
     assert_eq!(told.steps[0], Step::Legs);
     for (place, (leg, (_, status))) in legs.iter().zip(&states).enumerate() {
         assert_eq!(told.steps[2 * place + 1], Step::Give { leg: leg.id, to: leg.address.clone() });
