@@ -1,19 +1,25 @@
 //! The call, as its handler holds it.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
+use crate::aside::Aside;
 use crate::bindings::callbox::voice::{call, events, handover, media};
-use crate::{CallInfo, EndCause, Event, Events, Gather, Header, Play, Played, Predecessor, Record, Result, StepId};
+use crate::{
+    CallInfo, Dial, EndCause, Error, Event, Events, Gather, Header, Leg, LegId, LegInfo, Play, Played, Predecessor,
+    Record, Result, StepId, Talk, ambient,
+};
 
 /// The call this module holds. Each method that returns a [`Result`] is a step: it waits until the
 /// step is done.
 pub struct Call {
     info: CallInfo,
+    aside: RefCell<Aside>,
 }
 
 impl Call {
     pub(crate) fn new(info: CallInfo) -> Self {
-        Self { info }
+        Self { info, aside: RefCell::default() }
     }
 
     /// What was known of the call when this handler began.
@@ -106,11 +112,37 @@ impl Call {
         media::stop(step)
     }
 
-    /// The next event. After [`Event::Ended`] there is none: this would wait until the module's
-    /// grace is over. [`Call::events`] ends there by itself.
+    /// Somebody else to be called: SIP URIs, numbers, or users who are registered.
+    pub fn dial(&self, targets: impl IntoIterator<Item = impl Into<String>>) -> Dial<'_> {
+        Dial::new(self, targets.into_iter().map(Into::into).collect())
+    }
+
+    /// Calls somebody, answers the caller when they do, and lets the two talk until one of them
+    /// leaves. More words for it are in [`Dial::connect`].
+    pub fn connect(&self, target: impl Into<String>) -> Result<Talk> {
+        self.dial([target]).connect()
+    }
+
+    /// A leg by its number. Leg 1 is the one the call began with.
+    pub fn leg(&self, id: LegId) -> Leg<'_> {
+        Leg::new(self, id)
+    }
+
+    /// The legs that stand.
+    pub fn legs(&self) -> Vec<LegInfo> {
+        call::legs()
+    }
+
+    /// Tells another call of the tenant something, in JSON. It is told [`Event::Message`].
+    pub fn send(&self, to: &str, body: impl AsRef<str>) -> Result {
+        call::send(to, body.as_ref())
+    }
+
+    /// The next event. After [`Event::Ended`] there is no other: it is told again.
+    /// [`Call::events`] ends there by itself.
     pub fn next(&self) -> Event {
         loop {
-            if let Some(event) = events::next(None) {
+            if let Some(event) = self.aside.borrow_mut().next().or_else(|| events::next(None)) {
                 return event;
             }
         }
@@ -118,7 +150,30 @@ impl Call {
 
     /// The next event, if there is one in this time.
     pub fn next_within(&self, time: Duration) -> Option<Event> {
-        events::next(Some(crate::milliseconds(time)))
+        self.aside.borrow_mut().next().or_else(|| events::next(Some(crate::milliseconds(time))))
+    }
+
+    /// Waits for the first event that `wanted` has a use for. The others keep their place for
+    /// [`Call::next`] and [`Call::events`], but for what strangers could fill memory with: the
+    /// oldest digits past 256, holds that were taken back, requests for a transfer that newer ones
+    /// followed. When the call is over first this is [`Error::Ended`].
+    ///
+    /// `wanted` may look at the event, and at nothing else of the call.
+    pub fn wait_for<T>(&self, mut wanted: impl FnMut(&Event) -> Option<T>) -> Result<T> {
+        loop {
+            let found = self.aside.borrow_mut().look(&mut wanted, || events::next(None));
+            if let Some(found) = found.map_err(Error::Ended)? {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The same, for no longer than this. With no time at all it asks what has happened already.
+    pub fn wait_for_within<T>(&self, time: Duration, wanted: impl FnMut(&Event) -> Option<T>) -> Result<Option<T>> {
+        let until = (time > Duration::ZERO).then(|| ambient::now() + time);
+        let left = || until.map_or(Duration::ZERO, |until| until.saturating_sub(ambient::now()));
+        let next = || events::next(Some(crate::milliseconds(left())));
+        self.aside.borrow_mut().look(wanted, next).map_err(Error::Ended)
     }
 
     /// All events, up to the call's end.

@@ -13,6 +13,18 @@
 #![doc = include_str!("../../../examples/menu/src/lib.rs")]
 //! ```
 //!
+//! One that calls somebody else, lets the two talk, and has a word for when nobody takes it:
+//!
+//! ```no_run
+#![doc = include_str!("../../../examples/forward/src/lib.rs")]
+//! ```
+//!
+//! And one that carries out the transfers that the phones ask for:
+//!
+//! ```no_run
+#![doc = include_str!("../../../examples/transfer/src/lib.rs")]
+//! ```
+//!
 //! # Three ways to be wrong
 //!
 //! An [`Error`] tells the module that a step was not done; the module goes on, or passes it on with
@@ -24,7 +36,13 @@
 //!
 //! Every step that takes its time can also be begun and not waited for: [`Play::start`],
 //! [`Gather::start`], [`Record::start`]. What came of it, and what else happened to the call, is
-//! told by [`Call::events`], in order.
+//! told by [`Call::events`], in order. Whoever waits for one thing, with [`Leg::wait_for_answer`] or
+//! [`Call::wait_for`], leaves the others where they are: they come later, in order.
+//!
+//! # Several legs
+//!
+//! [`Call::dial`] calls somebody else. A [`Leg`] can be bridged with another, put on hold, sent
+//! elsewhere, and given to another call. [`Call::connect`] is what most callers want.
 //!
 //! # What it deliberately does not
 //!
@@ -32,28 +50,33 @@
 //! passes on everything else as it is. What it leaves out is in [`bindings`].
 
 pub mod ambient;
+mod aside;
 pub mod bindings;
 mod call;
 pub mod config;
 mod defaults;
+mod dial;
 mod error;
 mod events;
 mod gather;
 pub mod kv;
+mod leg;
 pub mod log;
 mod play;
 mod record;
 
-pub use bindings::callbox::voice::events::{Digit, Event, LegChange, Message, Outcome, StepOutcome};
+pub use bindings::callbox::voice::events::{Digit, Event, LegChange, Message, Outcome, ReferRequest, StepOutcome};
 pub use bindings::callbox::voice::media::{Gathered, GatheredBy, Played, Recorded};
 pub use bindings::callbox::voice::types::{
-    CallInfo, Direction, EndCause, Fault, Header, Leg, LegId, LegState, Predecessor, StepId,
+    CallInfo, Direction, EndCause, Fault, Header, Leg as LegInfo, LegId, LegState, Predecessor, StepId,
 };
 pub use call::Call;
 pub use callbox_macros::handler;
+pub use dial::{Dial, Talk};
 pub use error::{Error, Result};
 pub use events::Events;
 pub use gather::Gather;
+pub use leg::{Answer, Leg};
 pub use play::Play;
 pub use record::{Record, Recording};
 
@@ -61,7 +84,7 @@ pub use record::{Record, Recording};
 pub mod prelude {
     pub use std::time::Duration;
 
-    pub use crate::{Call, Error, Event, Outcome, Result, ambient, config, kv, log};
+    pub use crate::{Answer, Call, Error, Event, Leg, LegState, Outcome, Result, Talk, ambient, config, kv, log};
 }
 
 /// What [`handler`] makes the module's `handle` of.

@@ -81,6 +81,10 @@ pub(crate) fn unfit(name: &'static str, outcome: &Outcome) -> wasmtime::Error {
         Outcome::Recorded(_) => "recorded",
         Outcome::Started(_) => "started",
         Outcome::Event(_) => "event",
+        Outcome::Legs(_) => "legs",
+        Outcome::Headers(_) => "headers",
+        Outcome::Dialling(_) => "dialling",
+        Outcome::Status(_) => "status",
         Outcome::Failed(_) => "failed",
     };
     Kill::Node(format!("`{name}` was answered with `{kind}`")).into()

@@ -154,6 +154,7 @@ mod tests {
         let contract = contract();
         assert!(contract["call"].contains("answer") && contract["media"].contains("gather"));
         assert!(contract["events"].contains("next") && contract["kv"].contains("put"));
+        assert!(contract["call"].contains("send-digits") && contract["call"].len() == 17, "{:?}", contract["call"]);
         assert!(contract["handover"].contains("checkpoint") && contract["ambient"].contains("random"));
     }
 }

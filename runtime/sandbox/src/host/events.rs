@@ -31,6 +31,8 @@ fn event_of(given: model::GuestEvent) -> wasmtime::Result<events::Event> {
         model::GuestEvent::Message(message) => {
             events::Event::Message(events::Message { sender: message.sender, body: message.body })
         }
+        model::GuestEvent::Refer(asked) => events::Event::Refer(events::ReferRequest { leg: asked.leg, to: asked.to }),
+        model::GuestEvent::Given(leg) => events::Event::Given(leg),
     })
 }
 
@@ -40,7 +42,14 @@ fn outcome_of(given: Outcome) -> wasmtime::Result<events::Outcome> {
         Outcome::Gathered(gathered) => events::Outcome::Gathered(gathered.into()),
         Outcome::Recorded(recorded) => events::Outcome::Recorded(recorded.into()),
         Outcome::Failed(error) => events::Outcome::Failed(error.into()),
-        Outcome::Done | Outcome::Info(_) | Outcome::Started(_) | Outcome::Event(_) => {
+        Outcome::Done
+        | Outcome::Info(_)
+        | Outcome::Started(_)
+        | Outcome::Event(_)
+        | Outcome::Legs(_)
+        | Outcome::Headers(_)
+        | Outcome::Dialling(_)
+        | Outcome::Status(_) => {
             return Err(Kill::Node("a step ended with an outcome that no step in the background has".into()).into());
         }
     })

@@ -16,6 +16,10 @@ pub(super) fn headers(given: Vec<types::Header>) -> Vec<model::Header> {
     given.into_iter().map(|header| model::Header { name: header.name, value: header.value }).collect()
 }
 
+pub(super) fn shown(given: Vec<model::Header>) -> Vec<types::Header> {
+    given.into_iter().map(|header| types::Header { name: header.name, value: header.value }).collect()
+}
+
 impl From<model::CallInfo> for types::CallInfo {
     fn from(given: model::CallInfo) -> Self {
         Self {
@@ -28,11 +32,7 @@ impl From<model::CallInfo> for types::CallInfo {
             called: given.called,
             number: given.number,
             application: given.application,
-            headers: given
-                .headers
-                .into_iter()
-                .map(|header| types::Header { name: header.name, value: header.value })
-                .collect(),
+            headers: shown(given.headers),
             answered: given.answered,
             input: given.input,
             predecessor: given.predecessor.map(Into::into),
@@ -51,12 +51,14 @@ impl From<model::Predecessor> for types::Predecessor {
             state: given.state,
             digits: given.digits,
             steps: given.steps,
-            legs: given
-                .legs
-                .into_iter()
-                .map(|leg| types::Leg { id: leg.id, address: leg.address, state: leg.state.into() })
-                .collect(),
+            legs: given.legs.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<model::Leg> for types::Leg {
+    fn from(given: model::Leg) -> Self {
+        Self { id: given.id, address: given.address, state: given.state.into() }
     }
 }
 

@@ -73,6 +73,20 @@ impl Node {
     }
 
     pub(crate) fn start_for(&self, installed: &Installed, tenant: TenantId, limits: Arc<Limits>) -> RunId {
+        self.begin(installed, tenant, limits, BTreeMap::from([("greeting".to_owned(), "hello".to_owned())]))
+    }
+
+    pub(crate) fn start_set(&self, installed: &Installed, config: BTreeMap<String, String>) -> RunId {
+        self.begin(installed, TenantId::from_u128(1), Arc::clone(&self.limits), config)
+    }
+
+    fn begin(
+        &self,
+        installed: &Installed,
+        tenant: TenantId,
+        limits: Arc<Limits>,
+        config: BTreeMap<String, String>,
+    ) -> RunId {
         let run = RunId::from_u128(u128::from(self.runs.fetch_add(1, Ordering::Relaxed) + 1));
         self.handle.start(StartControl {
             call: CallId::from_u128(7),
@@ -82,7 +96,7 @@ impl Node {
             module: installed.module,
             digest: installed.digest.clone(),
             info: info(),
-            config: Arc::new(BTreeMap::from([("greeting".to_owned(), "hello".to_owned())])),
+            config: Arc::new(config),
             secrets: Arc::default(),
             limits,
         });
