@@ -68,6 +68,10 @@ impl Thread {
             Errand::Join { guest, .. } => return self.join_nobody(key, guest),
             Errand::Ready(..) => return,
             Errand::Command(command) => match command {
+                MediaCommand::Open(_) if home(key, self.with.peers.len()) != self.with.number => {
+                    // It was closed where it visited, and is opened at home.
+                    return self.ring_home(key, Told::Errand(key, Errand::Command(command)));
+                }
                 MediaCommand::Open(plan) => match self.open(key, plan) {
                     Ok(rtp) => MediaEvent::Opened { rtp },
                     Err(fault) => MediaEvent::Failed(fault),
@@ -119,6 +123,8 @@ impl Thread {
         let Some(leg) = self.legs.take(at) else { return };
         self.slots[slot_of(leg.due_ms)].retain(|other| *other != at);
         let port = leg.port;
+        // Before anyone hears that it is closed, and opens another under its key.
+        self.ring_home(key, Told::Gone(key));
         let events = &self.with.events;
         // The kernel forgets a socket that is closed.
         leg.close(&mut Tick {
@@ -132,7 +138,6 @@ impl Thread {
         });
         self.with.ports.lock().unwrap_or_else(PoisonError::into_inner).close(port);
         self.open.decrement(1.0);
-        self.ring_home(key, Told::Gone(key));
     }
 }
 
