@@ -28,15 +28,19 @@ enum State {
 
 impl Aim {
     pub(crate) fn new(now_ms: u64, plan: &MediaPlan) -> Self {
-        let mut aim =
-            Self { latch: Latch::new(now_ms, signalled(plan), plan.peer), state: State::Nowhere, reports: None };
+        let mut aim = Self {
+            latch: Latch::new(now_ms, signalled(plan), plan.peer.to_canonical()),
+            state: State::Nowhere,
+            reports: None,
+        };
         aim.take(plan);
         aim
     }
 
     /// The session was described anew. Another far end is learnt from the beginning.
-    pub(crate) fn update(&mut self, now_ms: u64, plan: &MediaPlan, rtp: &UdpSocket) {
-        let is_new = self.latch.update(now_ms, signalled(plan), plan.peer);
+    /// Says whether it is.
+    pub(crate) fn update(&mut self, now_ms: u64, plan: &MediaPlan, rtp: &UdpSocket) -> bool {
+        let is_new = self.latch.update(now_ms, signalled(plan), plan.peer.to_canonical());
         match self.state {
             // What is locked stays, whatever networks are named now: it has sent first.
             State::Connected(_) if !is_new => {}
@@ -48,6 +52,7 @@ impl Aim {
             State::At(_) | State::Nowhere => {}
         }
         self.take(plan);
+        is_new
     }
 
     fn take(&mut self, plan: &MediaPlan) {
@@ -129,10 +134,11 @@ fn is_place(address: SocketAddr) -> bool {
 
 /// Whether sound may go there before it came from there.
 fn is_open(plan: &MediaPlan, ip: IpAddr) -> bool {
-    if plan.peer.is_unspecified() {
+    let peer = plan.peer.to_canonical();
+    if peer.is_unspecified() {
         return false;
     }
-    plan.peer.to_canonical() == ip || plan.networks.iter().any(|network| network.contains(&ip))
+    peer == ip || plan.networks.iter().any(|network| network.contains(&ip))
 }
 
 fn plain(address: SocketAddr) -> SocketAddr {

@@ -172,7 +172,9 @@ impl Leg {
 
     pub(crate) fn update(&mut self, plan: MediaPlan, now_ms: u64) {
         let before = self.law();
-        self.aim.update(now_ms, &plan, &self.rtp);
+        if self.aim.update(now_ms, &plan, &self.rtp) {
+            self.greeting = GREETING_FRAMES;
+        }
         self.plan = plan;
         self.heard_ms = now_ms;
         if self.law() != before {

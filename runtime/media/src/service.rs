@@ -50,15 +50,14 @@ impl Service {
         let bells: Arc<[Bell]> = bells.into();
         let mut threads = Vec::new();
         let (got, priorities) = channel();
-        let mut open = Vec::new();
+        let open: Arc<[_]> = bells.iter().map(|_| Arc::new(AtomicUsize::new(0))).collect();
         for (number, told) in ears.into_iter().enumerate() {
-            let legs = Arc::new(AtomicUsize::new(0));
             let thread = Thread::new(Start {
                 number,
                 peers: bells.clone(),
                 told,
-                count: legs.clone(),
-                events: count(events.clone(), legs.clone()),
+                events: count(events.clone(), open[number].clone()),
+                open: open.clone(),
                 zero,
                 ports: ports.clone(),
                 files: files.clone(),
@@ -75,11 +74,10 @@ impl Service {
                 })
                 .map_err(Error::Thread)?;
             threads.push((bells[number].clone(), joins));
-            open.push(legs);
         }
         let priority = priorities.recv().unwrap_or("normal");
         tracing::info!(threads = threads.len(), priority, "media runs");
-        let handle = Handle { bells, events, open: open.into(), most: config.legs_per_thread, priority };
+        let handle = Handle { bells, events, open, most: config.legs_per_thread, priority };
         Ok((Self { threads }, handle))
     }
 
@@ -98,7 +96,8 @@ impl Handle {
     /// What is told to a leg goes to its home, the thread of its hash, which knows where it is.
     pub fn send(&self, leg: LegKey, command: MediaCommand) {
         let at = home(leg, self.bells.len());
-        // What may wait is bounded by the legs there are; only new ones are refused.
+        // What may wait is bounded by the legs there are; only new ones are refused. A leg that
+        // comes for a bridge is not: it is half of a call that is there already.
         let is_new = matches!(command, MediaCommand::Open(_));
         if is_new && self.open[at].load(Ordering::Relaxed) >= self.most {
             let fault = MediaFault::Node("this node has no room for another leg".to_owned());

@@ -44,8 +44,8 @@ pub(crate) struct Start {
     pub(crate) number: usize,
     pub(crate) peers: Arc<[Bell]>,
     pub(crate) told: Receiver<Told>,
-    /// Its open legs, for others to see.
-    pub(crate) count: Arc<AtomicUsize>,
+    /// Open legs of each thread, for others to see.
+    pub(crate) open: Arc<[Arc<AtomicUsize>]>,
     pub(crate) events: Events,
     /// All threads count the time from here, so that a leg can move.
     pub(crate) zero: Instant,

@@ -77,6 +77,7 @@ impl Thread {
                 if let Some(at) = self.legs.find(key) {
                     self.part(at);
                     if let Some(leg) = self.release(at) {
+                        self.count_at(home(key, self.with.peers.len()));
                         self.ring_home(key, Told::Back(leg));
                     }
                 }
@@ -136,6 +137,7 @@ impl Thread {
         let Some(leg) = self.release(at) else { return };
         let host = home(with, self.with.peers.len());
         self.away.insert(leg.key, Away::At(host));
+        self.count_at(host);
         self.with.peers[host].ring(Told::Visit { leg, with, digits });
     }
 
@@ -155,7 +157,6 @@ impl Thread {
         let at = self.legs.put(leg);
         self.slots[slot].push(at);
         self.next_ms = self.next_ms.min(due_ms);
-        self.with.count.fetch_add(1, Ordering::Relaxed);
         self.watch(at, Watch::Calm);
         if let Some(leg) = self.legs.get(at)
             && let Err(error) = watch(&self.calm, leg.rtcp.as_fd(), at as u64 * 2 + 1)
@@ -169,7 +170,12 @@ impl Thread {
         let leg = self.legs.take(at)?;
         let _ = epoll::delete(&self.calm, &leg.rtcp);
         self.slots[slot_of(leg.due_ms)].retain(|other| *other != at);
-        self.with.count.fetch_sub(1, Ordering::Relaxed);
         Some(leg)
+    }
+
+    /// A leg goes there: it is counted there, and never nowhere.
+    fn count_at(&self, thread: usize) {
+        self.with.open[thread].fetch_add(1, Ordering::Relaxed);
+        self.with.open[self.with.number].fetch_sub(1, Ordering::Relaxed);
     }
 }

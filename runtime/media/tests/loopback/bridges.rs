@@ -1,6 +1,5 @@
 //! Two legs that hear each other.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -257,6 +256,16 @@ fn nothing_is_sent_to_a_leg_that_is_held() {
     assert!(pair.two.hear(Duration::from_millis(100)).sequences.is_empty());
     pair.two.speak(pair.rtp.1, 700, 400);
     assert!(pair.one.hear(Duration::from_millis(100)).headers.len() >= 20, "it is heard itself");
+    // We have put it on hold: it is not heard either.
+    let mut silent = plan(pair.two.address());
+    if let Some(remote) = &mut silent.remote {
+        remote.receive = false;
+    }
+    pair.driver.tell(pair.legs.1, MediaCommand::Update(silent));
+    pair.driver.tell(pair.legs.1, MediaCommand::Count { ask: 0 });
+    pair.driver.until(|event| matches!(event, MediaEvent::Counted { .. }));
+    pair.two.speak(pair.rtp.1, 700, 200);
+    assert!(pair.one.hear(Duration::from_millis(100)).sequences.is_empty());
     pair.driver.tell(pair.legs.1, MediaCommand::Update(plan(pair.two.address())));
     pair.driver.tell(pair.legs.1, MediaCommand::Count { ask: 1 });
     pair.driver.until(|event| matches!(event, MediaEvent::Counted { .. }));
@@ -265,10 +274,8 @@ fn nothing_is_sent_to_a_leg_that_is_held() {
     assert_eq!(after.sequences[0], before.sequences[before.sequences.len() - 1].wrapping_add(1));
 }
 
-#[test]
-fn both_directions_of_a_bridged_leg_are_recorded() {
-    let mut pair = Pair::open(43_200, APART, FarEnd::new(), FarEnd::speaking_a());
-    pair.bridge(BridgeDigits::Pass);
+/// Begins to record both legs, each direction by itself.
+fn record(pair: &Pair) -> [RecordingId; 2] {
     let ids = [RecordingId::from_u128(7), RecordingId::from_u128(8)];
     for (leg, recording) in [pair.legs.0, pair.legs.1].into_iter().zip(ids) {
         let plan = RecordPlan {
@@ -281,23 +288,46 @@ fn both_directions_of_a_bridged_leg_are_recorded() {
         };
         pair.driver.tell(leg, MediaCommand::Record { step: 2, plan });
     }
-    pair.talk();
-    let mut lengths = HashMap::new();
+    ids
+}
+
+/// Closes both, and gives half a second of what the far end said, and of what it heard.
+fn recorded(pair: &Pair, ids: [RecordingId; 2]) -> [[Vec<i16>; 2]; 2] {
     for leg in [pair.legs.0, pair.legs.1] {
         pair.driver.tell(leg, MediaCommand::Close);
         let end = pair.driver.until_of(leg, |event| matches!(event, MediaEvent::Recorded { .. }));
         let MediaEvent::Recorded { end: RecordEnd::Finished { length, .. }, .. } = end else { panic!("{end:?}") };
-        lengths.insert(leg, length);
+        assert!(length > 800, "{length}");
     }
-    assert!(lengths.values().all(|&length| length > 800), "{lengths:?}");
-    for (recording, said, heard) in [(ids[0], 440.0, 700.0), (ids[1], 700.0, 440.0)] {
+    ids.map(|recording| {
         let file = pair.driver.folder.path().join(format!("{}/{recording}.wav", TenantId::from_u128(6)));
         let bytes = std::fs::read(file).unwrap();
         let samples: Vec<i16> =
             bytes[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
-        let track = |at: usize| samples.iter().skip(at).step_by(2).copied().skip(2_400).take(4_000).collect::<Vec<_>>();
-        let (left, right) = (track(0), track(1));
-        assert!(goertzel_db(&left, said) > -18.0 && goertzel_db(&left, heard) < -30.0, "what the far end said");
-        assert!(goertzel_db(&right, heard) > -18.0 && goertzel_db(&right, said) < -30.0, "what it heard");
+        [0, 1].map(|at| samples.iter().skip(at).step_by(2).copied().skip(2_400).take(4_000).collect())
+    })
+}
+
+#[test]
+fn both_directions_of_a_bridged_leg_are_recorded() {
+    let mut pair = Pair::open(43_200, APART, FarEnd::new(), FarEnd::speaking_a());
+    pair.bridge(BridgeDigits::Pass);
+    let ids = record(&pair);
+    pair.talk();
+    for ([left, right], (said, heard)) in recorded(&pair, ids).iter().zip([(440.0, 700.0), (700.0, 440.0)]) {
+        assert!(goertzel_db(left, said) > -18.0 && goertzel_db(left, heard) < -30.0, "what the far end said");
+        assert!(goertzel_db(right, heard) > -18.0 && goertzel_db(right, said) < -30.0, "what it heard");
     }
+}
+
+#[test]
+fn what_is_nobodys_business_is_in_no_recording_of_either_leg() {
+    let mut pair = Pair::open(44_600, APART, FarEnd::new(), FarEnd::new());
+    pair.bridge(BridgeDigits::Pass);
+    pair.driver.tell(pair.legs.0, MediaCommand::Sensitive(true));
+    let ids = record(&pair);
+    pair.talk();
+    let [[said_one, _], [said_two, heard_two]] = recorded(&pair, ids);
+    assert!(goertzel_db(&said_one, 440.0) < -60.0 && goertzel_db(&heard_two, 440.0) < -60.0);
+    assert!(goertzel_db(&said_two, 700.0) > -18.0, "the other is");
 }

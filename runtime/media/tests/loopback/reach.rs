@@ -165,3 +165,38 @@ fn a_spray_of_strangers_moves_nothing_on_a_bridge() {
         assert!(stranger.hear(Duration::from_millis(100)).sequences.is_empty(), "a stranger hears");
     }
 }
+
+/// Nobody else's ticks suffer from a leg that more comes for than a phone sends.
+#[test]
+fn a_flood_at_one_leg_leaves_the_others_alone() {
+    let mut pair = Pair::open(44_700, APART, FarEnd::new(), FarEnd::new());
+    pair.driver.tell(1, MediaCommand::Bridge { with: LegKey(2), digits: BridgeDigits::Pass });
+    pair.driver.until(|event| *event == MediaEvent::Bridged { result: Ok(()) });
+    // On the thread of the bridge.
+    let third = FarEnd::new();
+    pair.driver.open(3, third.address());
+    pair.driver.tell(3, play(1, 440, 1_000, 0));
+    third.hear_up_to(5, Duration::from_secs(5));
+    let (one, two, rtp) = (&mut pair.one, &pair.two, pair.rtp.0);
+    let mut stranger = elsewhere();
+    let (heard, passed) = std::thread::scope(|scope| {
+        // Before its far end has sent anything the socket takes what comes; then from that far end.
+        scope.spawn(|| {
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_millis(500) {
+                stranger.say(rtp, &[0x11; 160]);
+            }
+            while begun.elapsed() < Duration::from_millis(1_000) {
+                one.say(rtp, &[0x22; 160]);
+            }
+        });
+        let passed = scope.spawn(|| two.hear(Duration::from_millis(1_100)));
+        (third.hear(Duration::from_millis(1_000)), passed.join().unwrap())
+    });
+    assert!(heard.is_unbroken() && heard.headers.len() >= 45, "{}", heard.headers.len());
+    let left_out: u32 = heard.headers.windows(2).map(|pair| pair[1].1.wrapping_sub(pair[0].1) / 160 - 1).sum();
+    assert!(left_out <= 2, "{left_out} ticks were left out");
+    let most = 16 * (1_100 / 20 + 2);
+    assert!((1..=most).contains(&passed.headers.len()), "{}", passed.headers.len());
+    assert!(!passed.payloads.iter().any(|payload| payload[..] == [0x11; 160]));
+}
