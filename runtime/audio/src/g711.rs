@@ -30,6 +30,18 @@ impl Law {
         }
     }
 
+    /// What was said in this law, in the other one. In place.
+    pub fn translate(self, to: Self, bytes: &mut [u8]) {
+        let table = match (self, to) {
+            (Self::Mu, Self::A) => &MU_TO_A,
+            (Self::A, Self::Mu) => &A_TO_MU,
+            (Self::Mu, Self::Mu) | (Self::A, Self::A) => return,
+        };
+        for byte in bytes {
+            *byte = table[*byte as usize];
+        }
+    }
+
     pub fn encode_all(self, samples: &[i16]) -> Vec<u8> {
         samples.iter().map(|&sample| self.encode(sample)).collect()
     }
@@ -89,6 +101,21 @@ const fn table(law: Law) -> [i16; 256] {
     table
 }
 
+const fn between(from: Law) -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match from {
+            Law::Mu => encode_a(decode_mu(byte as u8)),
+            Law::A => encode_mu(decode_a(byte as u8)),
+        };
+        byte += 1;
+    }
+    table
+}
+
+static MU_TO_A: [u8; 256] = between(Law::Mu);
+static A_TO_MU: [u8; 256] = between(Law::A);
 static MU: [i16; 256] = table(Law::Mu);
 static A: [i16; 256] = table(Law::A);
 const BIAS: u16 = 0x84;
@@ -108,6 +135,21 @@ mod tests {
         assert_eq!(Law::A.decode(0xd5), 8);
         assert_eq!(Law::A.decode(0x2a), -32_256);
         assert_eq!(Law::A.decode(0xaa), 32_256);
+    }
+
+    #[test]
+    fn one_law_is_translated_into_the_other() {
+        for (from, to) in [(Law::Mu, Law::A), (Law::A, Law::Mu)] {
+            let mut bytes: Vec<u8> = (0..=255).collect();
+            from.translate(to, &mut bytes);
+            for (byte, &translated) in (0..=255u8).zip(&bytes) {
+                let (before, after) = (i32::from(from.decode(byte)), i32::from(to.decode(translated)));
+                assert!((before - after).abs() <= 16 + before.abs() / 16, "{from:?} {byte:#x}: {before} {after}");
+            }
+            let same = bytes.clone();
+            to.translate(to, &mut bytes);
+            assert_eq!(bytes, same);
+        }
     }
 
     #[test]

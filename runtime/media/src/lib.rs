@@ -1,17 +1,20 @@
-//! The media driver: RTP ports, paced sending, playing, speaking, recording.
+//! The media driver: RTP ports, paced sending, playing, speaking, recording, bridges.
 //!
-//! Each of its threads owns the sockets of its legs, wakes up for its 20 ms frames, and waits for
-//! nothing else: files, voices and disks are the business of the files threads, behind bounded
-//! queues. It knows legs by their key, and has no idea that calls exist.
+//! Each of its threads owns the sockets of its legs, wakes up for its 20 ms frames and for packets
+//! that go over a bridge, and waits for nothing else: files, voices and disks are the business of
+//! the files threads, behind bounded queues. It knows legs by their key, and has no idea that calls exist.
 //!
 //! Entry: [`Service::start`], [`Handle::send`].
 
 #![deny(unsafe_code)]
 
+mod aim;
 mod clips;
 mod config;
 mod files;
+mod keypad;
 mod leg;
+mod legs;
 mod player;
 mod ports;
 mod priority;

@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use callbox_model::{LegKey, MediaCommand, MediaEvent, MediaFault};
 
 use crate::files::Files;
 use crate::ports::Ports;
-use crate::thread::{Bell, Thread, Told};
+use crate::thread::{Bell, Errand, Start, Thread, Told, home};
 use crate::writer::Writer;
 use crate::{Assets, Config, Error, Events, Voice, priority};
 
@@ -38,17 +39,32 @@ impl Service {
         let writer = Writer::start(config.recordings_dir.clone(), config.recorder_queue)?;
         let ports = Arc::new(Mutex::new(Ports::new(config.ports, config.quarantine)));
         let config = Arc::new(config);
+        let zero = Instant::now();
+        let mut bells = Vec::new();
+        let mut ears = Vec::new();
+        for _ in 0..config.threads.max(1) {
+            let (told, hears) = channel();
+            bells.push(Bell::new(told).map_err(Error::Thread)?);
+            ears.push(hears);
+        }
+        let bells: Arc<[Bell]> = bells.into();
         let mut threads = Vec::new();
         let (got, priorities) = channel();
-        let mut open = Vec::new();
-        for number in 0..config.threads.max(1) {
-            let (told, hears) = channel();
-            let bell = Bell::new(told).map_err(Error::Thread)?;
-            let legs = Arc::new(AtomicUsize::new(0));
-            let counted = count(events.clone(), legs.clone());
-            let thread =
-                Thread::new(hears, bell.clone(), ports.clone(), files.clone(), writer.clone(), counted, config.clone())
-                    .map_err(Error::Thread)?;
+        let open: Arc<[_]> = bells.iter().map(|_| Arc::new(AtomicUsize::new(0))).collect();
+        for (number, told) in ears.into_iter().enumerate() {
+            let thread = Thread::new(Start {
+                number,
+                peers: bells.clone(),
+                told,
+                events: count(events.clone(), open[number].clone()),
+                open: open.clone(),
+                zero,
+                ports: ports.clone(),
+                files: files.clone(),
+                writer: writer.clone(),
+                config: config.clone(),
+            })
+            .map_err(Error::Thread)?;
             let got = got.clone();
             let joins = std::thread::Builder::new()
                 .name(format!("media-{number}"))
@@ -57,13 +73,11 @@ impl Service {
                     thread.run();
                 })
                 .map_err(Error::Thread)?;
-            threads.push((bell, joins));
-            open.push(legs);
+            threads.push((bells[number].clone(), joins));
         }
         let priority = priorities.recv().unwrap_or("normal");
         tracing::info!(threads = threads.len(), priority, "media runs");
-        let bells = threads.iter().map(|(bell, _)| bell.clone()).collect();
-        let handle = Handle { bells, events, open: open.into(), most: config.legs_per_thread, priority };
+        let handle = Handle { bells, events, open, most: config.legs_per_thread, priority };
         Ok((Self { threads }, handle))
     }
 
@@ -79,17 +93,18 @@ impl Service {
 }
 
 impl Handle {
-    /// A leg stays on one thread for its life.
+    /// What is told to a leg goes to its home, the thread of its hash, which knows where it is.
     pub fn send(&self, leg: LegKey, command: MediaCommand) {
-        let at = thread_of(leg, self.bells.len());
-        // What may wait is bounded by the legs there are; only new ones are refused.
+        let at = home(leg, self.bells.len());
+        // What may wait is bounded by the legs there are; only new ones are refused. A leg that
+        // comes for a bridge is not: it is half of a call that is there already.
         let is_new = matches!(command, MediaCommand::Open(_));
         if is_new && self.open[at].load(Ordering::Relaxed) >= self.most {
             let fault = MediaFault::Node("this node has no room for another leg".to_owned());
             (self.events)(leg, MediaEvent::Failed(fault));
             return;
         }
-        self.bells[at].ring(Told::Command(leg, command));
+        self.bells[at].ring(Told::Errand(leg, Errand::Command(command)));
     }
 
     /// What the kernel lets the threads do before others.
@@ -116,9 +131,4 @@ fn count(events: Events, legs: Arc<AtomicUsize>) -> Events {
         }
         events(leg, event);
     })
-}
-
-fn thread_of(leg: LegKey, threads: usize) -> usize {
-    let mixed = leg.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 32) as usize % threads
 }

@@ -1,59 +1,93 @@
 //! One media thread: its legs, in 20 slots of a frame of 20 ms.
 //!
 //! It sleeps until the next slot that has legs, takes what has come for all of them, and ticks
-//! those of the slot. A thread without legs sleeps until it is told something.
+//! those of the slot. Packets of legs that are bridged wake it, and go over at once. A thread
+//! without legs sleeps until it is told something.
+
+mod bridges;
+mod commands;
+mod homes;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use callbox_model::{Frames, LegKey, MediaCommand, MediaEvent, MediaFault, StepId};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
-use rustix::fd::OwnedFd;
+use callbox_model::LegKey;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
-use crate::clips::Clip;
-use crate::files::{Files, Job};
-use crate::leg::{Leg, Tick};
-use crate::player::Play;
-use crate::ports::{Ports, chance};
+use crate::files::Files;
+use crate::leg::{Came, FRAME_MS, Link, Tick, Watch};
+use crate::legs::Legs;
+use crate::ports::Ports;
 use crate::writer::Writer;
 use crate::{Config, Events};
 
-pub(crate) enum Told {
-    Command(LegKey, MediaCommand),
-    Ready(LegKey, StepId, Result<Clip, MediaFault>),
-    Stop,
-}
+use homes::Away;
+pub(crate) use homes::{Errand, Told, home};
 
 /// Tells a thread something, and wakes it.
 #[derive(Clone)]
 pub(crate) struct Bell {
-    pub(crate) told: Sender<Told>,
-    pub(crate) bell: Arc<OwnedFd>,
+    told: Sender<Told>,
+    bell: Arc<OwnedFd>,
+}
+
+/// What a thread has of its own, and what it shares with the others.
+pub(crate) struct Start {
+    /// Which of `peers` it is.
+    pub(crate) number: usize,
+    pub(crate) peers: Arc<[Bell]>,
+    pub(crate) told: Receiver<Told>,
+    /// Open legs of each thread, for others to see.
+    pub(crate) open: Arc<[Arc<AtomicUsize>]>,
+    pub(crate) events: Events,
+    /// All threads count the time from here, so that a leg can move.
+    pub(crate) zero: Instant,
+    pub(crate) ports: Arc<Mutex<Ports>>,
+    pub(crate) files: Files,
+    pub(crate) writer: Writer,
+    pub(crate) config: Arc<Config>,
 }
 
 pub(crate) struct Thread {
-    zero: Instant,
-    told: Receiver<Told>,
-    own: Bell,
-    legs: HashMap<LegKey, Leg>,
-    /// Keys by slot of the frame, one for each millisecond.
-    slots: Vec<Vec<LegKey>>,
-    /// What epoll calls a socket, to its leg.
-    sockets: HashMap<u64, LegKey>,
-    next_socket: u64,
-    epoll: OwnedFd,
-    ports: Arc<Mutex<Ports>>,
-    files: Files,
-    writer: Writer,
-    events: Events,
-    config: Arc<Config>,
+    with: Start,
+    legs: Legs,
+    /// Legs of this hash that are on another thread.
+    away: HashMap<LegKey, Away>,
+    /// Numbers of legs by slot of the frame, one for each millisecond.
+    slots: Vec<Vec<usize>>,
+    /// The millisecond that is next.
+    next_ms: u64,
+    /// Sockets that are read with every slot.
+    calm: OwnedFd,
+    /// What wakes the thread: its bell, its timer, sockets of bridged legs.
+    live: OwnedFd,
+    timer: OwnedFd,
+    armed: Armed,
+    /// Legs of which too much has come.
+    hushed: usize,
     buffer: Vec<u8>,
     report: Vec<u8>,
     late: Late,
     open: metrics::Gauge,
+}
+
+/// What epoll tells.
+struct Ready {
+    calm: Vec<epoll::Event>,
+    live: Vec<epoll::Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Armed {
+    No,
+    For(u64),
 }
 
 /// Ticks, and those that came late: told once a second.
@@ -80,29 +114,22 @@ impl Bell {
 }
 
 impl Thread {
-    pub(crate) fn new(
-        told: Receiver<Told>,
-        own: Bell,
-        ports: Arc<Mutex<Ports>>,
-        files: Files,
-        writer: Writer,
-        events: Events,
-        config: Arc<Config>,
-    ) -> std::io::Result<Self> {
+    pub(crate) fn new(with: Start) -> std::io::Result<Self> {
+        let live = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        watch(&live, with.peers[with.number].bell.as_fd(), BELL)?;
+        watch(&live, timer.as_fd(), TIMER)?;
         Ok(Self {
-            zero: Instant::now(),
-            told,
-            own,
-            legs: HashMap::new(),
+            with,
+            legs: Legs::default(),
+            away: HashMap::new(),
             slots: vec![Vec::new(); SLOTS],
-            sockets: HashMap::new(),
-            next_socket: 0,
-            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
-            ports,
-            files,
-            writer,
-            events,
-            config,
+            next_ms: 0,
+            calm: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            live,
+            timer,
+            armed: Armed::No,
+            hushed: 0,
             buffer: vec![0; 2_048],
             report: Vec::with_capacity(512),
             late: Late {
@@ -117,85 +144,115 @@ impl Thread {
     }
 
     pub(crate) fn run(mut self) {
-        let mut ready = Vec::with_capacity(READY);
-        // The millisecond that is next.
-        let mut next_ms = self.now_ms() + 1;
-        loop {
-            if self.hear().is_break() {
-                return;
-            }
+        let mut ready = Ready { calm: Vec::with_capacity(READY), live: Vec::with_capacity(MOST_AT_ONCE) };
+        while self.hear().is_continue() {
             if self.legs.is_empty() {
-                self.sleep(None);
-                next_ms = self.now_ms() + 1;
+                self.wait(None, &mut ready.live);
+                self.next_ms = self.now_ms() + 1;
                 continue;
             }
             let now_ms = self.now_ms();
             // Late by more than it can catch up: what was left out is silence, not a burst.
-            let skipped = now_ms.saturating_sub(next_ms).saturating_sub(CATCH_UP_MS) / FRAME_MS * FRAME_MS;
-            next_ms += skipped;
-            while self.slots[(next_ms % FRAME_MS) as usize].is_empty() {
-                next_ms += 1;
+            let behind_ms = now_ms.saturating_sub(self.next_ms).saturating_sub(CATCH_UP_MS);
+            self.next_ms += behind_ms / FRAME_MS * FRAME_MS;
+            while self.slots[slot_of(self.next_ms)].is_empty() {
+                self.next_ms += 1;
             }
-            if next_ms > now_ms {
-                self.sleep(Some(next_ms));
-                if self.now_ms() < next_ms {
-                    continue;
-                }
+            self.wait(Some(self.next_ms), &mut ready.live);
+            if self.now_ms() >= self.next_ms {
+                self.slot(self.next_ms, &mut ready.calm);
+                self.next_ms += 1;
             }
-            self.slot(next_ms, (skipped / FRAME_MS) as u32, &mut ready);
-            next_ms += 1;
         }
     }
 
-    fn hear(&mut self) -> std::ops::ControlFlow<()> {
-        while let Ok(told) = self.told.try_recv() {
-            match told {
-                Told::Command(key, command) => self.command(key, command),
-                Told::Ready(key, step, clip) => {
-                    if let Some(leg) = self.legs.get_mut(&key) {
-                        leg.ready(step, clip, &*self.events);
-                    }
-                }
-                Told::Stop => return std::ops::ControlFlow::Break(()),
-            }
+    fn hear(&mut self) -> ControlFlow<()> {
+        while let Ok(told) = self.with.told.try_recv() {
+            self.told(told)?;
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 
-    fn sleep(&mut self, until_ms: Option<u64>) {
-        let timeout = until_ms.map(|until| {
-            let wait = (self.zero + Duration::from_millis(until)).saturating_duration_since(Instant::now());
-            Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) }
-        });
-        let bell = self.own.bell.clone();
-        let mut waits = [PollFd::new(&*bell, PollFlags::IN)];
-        if poll(&mut waits, timeout.as_ref()).is_ok_and(|count| count > 0) {
-            let mut count = [0u8; 8];
-            let _ = rustix::io::read(&*bell, &mut count);
+    /// Until then, or until something is told, or until packets came that go over a bridge; those
+    /// go. So many at once that the ticks of others stay on time.
+    fn wait(&mut self, until_ms: Option<u64>, ready: &mut Vec<epoll::Event>) {
+        let timeout = self.arm(until_ms);
+        ready.clear();
+        // A signal wakes it as well, with nothing.
+        let _ = epoll::wait(&self.live, rustix::buffer::spare_capacity(ready), timeout.as_ref());
+        let now_ms = self.now_ms();
+        for event in ready.iter() {
+            match event.data.u64() {
+                BELL => {
+                    let mut count = [0u8; 8];
+                    let _ = rustix::io::read(&self.with.peers[self.with.number].bell, &mut count);
+                }
+                // Setting it anew quiets it.
+                TIMER => {}
+                socket => self.packet(now_ms, socket),
+            }
+        }
+    }
+
+    /// Sets the timer, where it is not set already. What is left for the wait itself is no
+    /// timeout, or none at all when the time has come.
+    fn arm(&mut self, until_ms: Option<u64>) -> Option<Timespec> {
+        let wish = until_ms.map_or(Armed::No, Armed::For);
+        let rest = match until_ms {
+            Some(until_ms) if self.armed != wish => {
+                let at = self.with.zero + Duration::from_millis(until_ms);
+                let rest = at.saturating_duration_since(Instant::now());
+                if rest.is_zero() {
+                    return Some(AT_ONCE);
+                }
+                rest
+            }
+            _ if self.armed == wish => return None,
+            _ => Duration::ZERO,
+        };
+        let value = Timespec { tv_sec: rest.as_secs() as i64, tv_nsec: rest.subsec_nanos().into() };
+        let time = Itimerspec { it_interval: AT_ONCE, it_value: value };
+        match timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &time) {
+            Ok(_) => {
+                self.armed = wish;
+                None
+            }
+            Err(_) => until_ms.map(|_| value),
         }
     }
 
     /// One millisecond's legs.
-    fn slot(&mut self, at_ms: u64, behind: u32, ready: &mut Vec<epoll::Event>) {
+    fn slot(&mut self, at_ms: u64, ready: &mut Vec<epoll::Event>) {
         let now_ms = self.now_ms();
         self.receive(now_ms, ready);
-        let events = self.events.clone();
+        let legs = std::mem::take(&mut self.slots[slot_of(at_ms)]);
+        let events = &self.with.events;
         let mut tick = Tick {
             now_ms,
             wall_us: wall_us(),
-            silence_ms: self.config.silence.as_millis() as u64,
-            writer: &self.writer,
+            silence_ms: self.with.config.silence.as_millis() as u64,
+            writer: &self.with.writer,
             buffer: &mut self.report,
-            tell: &*events,
-            events: &events,
+            tell: &**events,
+            events,
         };
-        for key in &self.slots[(at_ms % FRAME_MS) as usize] {
-            if let Some(leg) = self.legs.get_mut(key) {
-                leg.tick(&mut tick, behind);
+        let is_late = now_ms.saturating_sub(at_ms) >= LATE_MS;
+        for &at in &legs {
+            // One that came from another thread may have had its tick there.
+            if let Some(leg) = self.legs.get(at).filter(|leg| leg.due_ms <= at_ms) {
+                leg.tick(&mut tick, at_ms);
                 self.late.ticks += 1;
-                self.late.late += u64::from(now_ms.saturating_sub(at_ms) >= LATE_MS);
+                self.late.late += u64::from(is_late);
             }
         }
+        if self.hushed > 0 {
+            for &at in &legs {
+                if self.legs.get(at).is_some_and(|leg| leg.watch == Watch::Hushed) {
+                    self.watch(at, Watch::Live);
+                }
+            }
+        }
+        self.slots[slot_of(at_ms)] = legs;
         if now_ms >= self.late.told_ms + 1_000 {
             self.late.told_ms = now_ms;
             self.late.ticks_total.increment(std::mem::take(&mut self.late.ticks));
@@ -203,154 +260,51 @@ impl Thread {
         }
     }
 
-    /// Everything that has come, for whichever leg.
+    /// Everything that has come, for whichever leg. One packet of each socket at a time, so that
+    /// nobody is asked twice who has sent one.
     fn receive(&mut self, now_ms: u64, ready: &mut Vec<epoll::Event>) {
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         for _ in 0..MOST_ROUNDS {
             ready.clear();
-            if epoll::wait(&self.epoll, rustix::buffer::spare_capacity(ready), Some(&now)).is_err() {
+            let is_told = epoll::wait(&self.calm, rustix::buffer::spare_capacity(ready), Some(&AT_ONCE)).is_ok();
+            if !is_told || ready.is_empty() {
                 return;
             }
             for event in ready.iter() {
-                let socket = event.data.u64();
-                let Some(leg) = self.sockets.get(&(socket / 2)).and_then(|key| self.legs.get_mut(key)) else {
-                    continue;
-                };
-                if socket % 2 == 0 {
-                    leg.receive(now_ms, &mut self.buffer, &*self.events);
-                } else {
-                    leg.receive_reports(&mut self.buffer);
-                }
-            }
-            if ready.len() < READY {
-                return;
+                self.packet(now_ms, event.data.u64());
             }
         }
     }
 
-    fn command(&mut self, key: LegKey, command: MediaCommand) {
-        let now_ms = self.now_ms();
-        if let MediaCommand::Open(plan) = command {
-            let event = match self.open(key, plan, now_ms) {
-                Ok(rtp) => MediaEvent::Opened { rtp },
-                Err(fault) => MediaEvent::Failed(fault),
-            };
-            (self.events)(key, event);
-            return;
+    /// A packet of this socket, if there is one.
+    fn packet(&mut self, now_ms: u64, socket: u64) {
+        let at = (socket / 2) as usize;
+        let Some(leg) = self.legs.get(at) else { return };
+        if socket % 2 == 1 {
+            return leg.receive_report(&mut self.buffer);
         }
-        let Some(leg) = self.legs.get_mut(&key) else {
-            // Closed, or never opened. The two that are always answered are.
-            match command {
-                MediaCommand::Close => (self.events)(key, MediaEvent::Closed { frames: Frames::default() }),
-                MediaCommand::Count { ask } => {
-                    (self.events)(key, MediaEvent::Counted { ask, frames: Frames::default() });
-                }
-                _ => metrics::counter!("media_stray_commands_total").increment(1),
-            }
-            return;
-        };
-        match command {
-            MediaCommand::Open(_) => {}
-            MediaCommand::Update(plan) => leg.update(plan, now_ms),
-            MediaCommand::Play { step, sounds, repeat, gain_db } => {
-                let law = leg.law();
-                let (tenant, play) = (leg.tenant(), Play::new(step, law, sounds.len(), repeat));
-                let wanted = play.wanted();
-                leg.play(play, &*self.events);
-                let own = self.own.clone();
-                let ready = Box::new(move |leg, step, clip| own.ring(Told::Ready(leg, step, clip)));
-                let sounds = sounds.into();
-                self.files.prepare(Job {
-                    tenant,
-                    leg: key,
-                    step,
-                    sounds,
-                    law,
-                    gain_db,
-                    wanted,
-                    ready,
-                    prepared_bytes: 0,
-                });
-            }
-            MediaCommand::StopPlay { step } => leg.stop_play(step, &*self.events),
-            MediaCommand::Record { step, plan } => leg.record(step, plan, &self.writer),
-            MediaCommand::StopRecord { step } => leg.stop_record(step, "stopped", &self.writer, &self.events),
-            MediaCommand::PauseRecord { step, silence } => {
-                if let Some(recorder) = leg.recorder(step) {
-                    recorder.pause(silence);
-                }
-            }
-            MediaCommand::ResumeRecord { step } => {
-                if let Some(recorder) = leg.recorder(step) {
-                    recorder.resume();
-                }
-            }
-            MediaCommand::SendDigits { digits } => leg.press(&digits),
-            MediaCommand::Sensitive(is_sensitive) => leg.sensitive(is_sensitive),
-            MediaCommand::Count { ask } => {
-                let frames = leg.frames();
-                (self.events)(key, MediaEvent::Counted { ask, frames });
-            }
-            MediaCommand::Close => self.close(key, now_ms),
+        let came = leg.receive(now_ms, &mut self.buffer, &*self.with.events);
+        let is_flooded = leg.watch == Watch::Live && leg.is_flooded();
+        if let (Came::ToPass(passing), Link::Bridged { with, .. }) = (came, leg.link)
+            && let Some(other) = self.legs.get(with)
+        {
+            other.relay(now_ms, passing, &mut self.buffer);
         }
-    }
-
-    fn open(
-        &mut self,
-        key: LegKey,
-        plan: callbox_model::MediaPlan,
-        now_ms: u64,
-    ) -> Result<std::net::SocketAddr, MediaFault> {
-        if self.legs.contains_key(&key) {
-            return Err(MediaFault::Node("this leg is open already".to_owned()));
+        if is_flooded {
+            self.watch(at, Watch::Hushed);
         }
-        let (port, rtp, rtcp) = self.ports.lock().unwrap_or_else(PoisonError::into_inner).open(plan.local)?;
-        self.next_socket += 1;
-        let socket = self.next_socket;
-        let watch = |fd: std::os::fd::BorrowedFd<'_>, name: u64| {
-            epoll::add(&self.epoll, fd, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
-        };
-        if let Err(error) = watch(rtp.as_fd(), socket * 2).and_then(|()| watch(rtcp.as_fd(), socket * 2 + 1)) {
-            self.ports.lock().unwrap_or_else(PoisonError::into_inner).close(port);
-            return Err(MediaFault::Node(format!("cannot watch RTP port {port}: {error}")));
-        }
-        let leg = Leg::new(key, port, (rtp, rtcp), plan, now_ms, [chance(), chance(), chance()]);
-        let local = leg.local();
-        self.sockets.insert(socket, key);
-        // Few slots with many legs: few wake-ups.
-        let slot =
-            (0..SLOTS).find(|&slot| self.slots[slot].len() < LEGS_A_SLOT).unwrap_or((socket % FRAME_MS) as usize);
-        self.slots[slot].push(key);
-        self.legs.insert(key, leg);
-        self.open.set(self.legs.len() as f64);
-        Ok(local)
-    }
-
-    fn close(&mut self, key: LegKey, now_ms: u64) {
-        let Some(leg) = self.legs.remove(&key) else { return };
-        for slot in &mut self.slots {
-            slot.retain(|other| *other != key);
-        }
-        // The kernel forgets a socket that is closed; so do we.
-        self.sockets.retain(|_, owner| *owner != key);
-        let port = leg.port;
-        let events = self.events.clone();
-        leg.close(&mut Tick {
-            now_ms,
-            wall_us: wall_us(),
-            silence_ms: u64::MAX,
-            writer: &self.writer,
-            buffer: &mut self.report,
-            tell: &*events,
-            events: &events,
-        });
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner).close(port);
-        self.open.set(self.legs.len() as f64);
     }
 
     fn now_ms(&self) -> u64 {
-        self.zero.elapsed().as_millis() as u64
+        self.with.zero.elapsed().as_millis() as u64
     }
+}
+
+fn watch(epoll: &OwnedFd, socket: BorrowedFd<'_>, name: u64) -> rustix::io::Result<()> {
+    epoll::add(epoll, socket, epoll::EventData::new_u64(name), epoll::EventFlags::IN)
+}
+
+fn slot_of(at_ms: u64) -> usize {
+    (at_ms % FRAME_MS) as usize
 }
 
 fn wall_us() -> i64 {
@@ -358,12 +312,15 @@ fn wall_us() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-const FRAME_MS: u64 = 20;
 const SLOTS: usize = FRAME_MS as usize;
-/// A slot's work stays below a millisecond.
-const LEGS_A_SLOT: usize = 64;
 /// Two frames may follow each other at once after a stall.
 const CATCH_UP_MS: u64 = 40;
 const LATE_MS: u64 = 5;
 const READY: usize = 256;
+/// Of packets that go over bridges: a millisecond's work at most.
+const MOST_AT_ONCE: usize = 64;
 const MOST_ROUNDS: usize = 16;
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+/// Names in `live` that are no legs'.
+const BELL: u64 = u64::MAX;
+const TIMER: u64 = u64::MAX - 1;

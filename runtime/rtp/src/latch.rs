@@ -3,7 +3,7 @@
 //!
 //! The signalled address is taken at its word. Another source is learnt only if it is the host that
 //! signals, only in a short time after the session began or changed, and only by several packets in
-//! sequence of one stream. Then it is locked.
+//! sequence of one stream. Then it is locked. Before it is known who signals, nothing passes.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -45,17 +45,21 @@ impl Latch {
         Self { signalled, peer, state: State::Open { probation: None }, open_until_ms: now_ms + OPEN_MS }
     }
 
-    /// The session was described anew. What has not changed stays locked.
-    pub fn update(&mut self, now_ms: u64, signalled: Option<SocketAddr>, peer: IpAddr) {
-        if self.signalled != signalled {
+    /// The session was described anew. Where nothing has changed it stays locked; another place,
+    /// or another host that signals, is learnt from the beginning. Says whether it is.
+    pub fn update(&mut self, now_ms: u64, signalled: Option<SocketAddr>, peer: IpAddr) -> bool {
+        let is_new = self.signalled != signalled || self.peer != peer;
+        if is_new {
             *self = Self::new(now_ms, signalled, peer);
         }
+        is_new
     }
 
     pub fn hear(&mut self, now_ms: u64, source: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
         match &mut self.state {
             State::Locked(locked) if *locked == source => Verdict::Pass,
             State::Locked(_) => Verdict::Drop,
+            State::Open { .. } if self.peer.is_unspecified() => Verdict::Drop,
             State::Open { .. } if Some(source) == self.signalled => {
                 self.state = State::Locked(source);
                 Verdict::Locked
@@ -133,5 +137,28 @@ mod tests {
         }
         latch.update(10_000, Some(address("10.0.0.9:5000")), "192.0.2.9".parse().unwrap());
         assert_eq!(latch.hear(10_001, address("10.0.0.9:5000"), 1, 1), Verdict::Locked);
+    }
+
+    #[test]
+    fn another_far_end_is_learnt_anew_and_the_same_one_stays() {
+        let mut latch = latch();
+        let (signalled, peer) = (Some(address("10.0.0.9:4000")), "192.0.2.9".parse().unwrap());
+        assert_eq!(latch.hear(0, address("10.0.0.9:4000"), 1, 1), Verdict::Locked);
+        assert!(!latch.update(20, signalled, peer));
+        assert_eq!(latch.hear(20, address("10.0.0.9:4000"), 1, 2), Verdict::Pass);
+        assert!(latch.update(40, signalled, "192.0.2.10".parse().unwrap()), "another host signals");
+        assert_eq!(latch.hear(40, address("10.0.0.9:4000"), 1, 3), Verdict::Locked);
+        assert!(latch.update(60, Some(address("192.0.2.10:4")), "192.0.2.10".parse().unwrap()));
+        assert_eq!(latch.hear(60, address("10.0.0.9:4000"), 1, 4), Verdict::Drop);
+        assert_eq!(latch.hear(60, address("192.0.2.10:4"), 1, 4), Verdict::Locked);
+    }
+
+    #[test]
+    fn before_it_is_known_who_signals_nothing_is_learnt() {
+        let mut latch = Latch::new(0, Some(address("10.0.0.9:4000")), "0.0.0.0".parse().unwrap());
+        for sequence in 0..20 {
+            assert_eq!(latch.hear(0, address("10.0.0.9:4000"), 1, sequence), Verdict::Drop);
+            assert_eq!(latch.hear(0, address("0.0.0.0:4000"), 1, sequence), Verdict::Drop);
+        }
     }
 }
