@@ -2,7 +2,8 @@
 
 use callbox_model::*;
 
-use super::world::{LEG, Manners, OFFER, World, application, offered};
+use super::drivers::Manners;
+use super::world::{LEG, OFFER, World, application, offered};
 use crate::{GuestEnd, Input};
 
 fn text(words: &str) -> Source {
@@ -62,10 +63,10 @@ fn a_whole_call() {
     assert!(matches!(world.ask(play(tone(1))), Some(Outcome::Failed(StepError::Ended(_)))));
     world.end_guest(GuestEnd::Ok);
     world.pass_ms(10);
-    assert!(world.is_over);
+    assert!(world.is_over());
     assert_eq!(world.kinds(), ["call.started", "control.started", "call.answered", "control.ended", "call.ended"]);
-    let row = world.rows.values().next().unwrap();
-    assert_eq!(world.rows.len(), 1);
+    let row = world.rows().values().next().unwrap();
+    assert_eq!(world.rows().len(), 1);
     assert_eq!(row.end.as_ref().unwrap().reason, EndReason::Returned);
     assert_eq!(row.usage.cpu_ns, 1_000);
     assert!(row.usage.connected_us > 2_000_000 && row.usage.connected_us < row.usage.holding_us);
@@ -103,7 +104,7 @@ fn rejecting_needs_a_status_that_rejects() {
     world.pass_ms(10);
     world.end_guest(GuestEnd::Ok);
     world.pass_ms(10);
-    assert!(world.is_over);
+    assert!(world.is_over());
     assert!(world.text().contains("answered: false"), "{}", world.text());
 }
 
@@ -117,10 +118,10 @@ fn a_caller_who_hangs_up_ends_what_is_waited_for() {
     // Its notes.
     assert_eq!(world.ask(Step::Checkpoint { state: vec![1] }), Some(Outcome::Done));
     world.pass_ms(4_000);
-    assert!(!world.is_over);
+    assert!(!world.is_over());
     world.pass_ms(2_000);
-    assert!(world.is_over, "the grace is over");
-    assert_eq!(world.rows.values().next().unwrap().end.as_ref().unwrap().reason, EndReason::CallEnded);
+    assert!(world.is_over(), "the grace is over");
+    assert_eq!(world.rows().values().next().unwrap().end.as_ref().unwrap().reason, EndReason::CallEnded);
 }
 
 #[test]
@@ -303,7 +304,7 @@ fn a_fault_hands_the_same_live_call_to_the_next() {
     assert!(next > playing, "step numbers are never used twice");
     world.end_guest(GuestEnd::Ok);
     world.pass_ms(20);
-    assert!(world.is_over);
+    assert!(world.is_over());
     tiles(&world);
 }
 
@@ -317,7 +318,7 @@ fn steps_of_one_who_lost_control_change_nothing() {
     world.input(Input::Step { run: old, ask: 77, step: Step::Hangup { leg: None, reason: None } });
     world.pass_ms(10);
     assert_eq!(world.leg_commands.len(), commands);
-    assert_eq!(world.call.strays(), 1);
+    assert_eq!(world.call().strays(), 1);
 }
 
 #[test]
@@ -330,9 +331,9 @@ fn after_the_last_handler_an_answered_caller_hears_an_apology() {
     assert!(said);
     assert!(!world.leg_commands.iter().any(|command| matches!(command, LegCommand::Hangup { .. })));
     world.pass_ms(2_100);
-    assert!(world.is_over);
-    assert_eq!(world.rows.len(), 2);
-    assert!(world.rows.values().any(|row| row.module_name == "callbox" && row.usage.holding_us >= 2_000_000));
+    assert!(world.is_over());
+    assert_eq!(world.rows().len(), 2);
+    assert!(world.rows().values().any(|row| row.module_name == "callbox" && row.usage.holding_us >= 2_000_000));
     tiles(&world);
 }
 
@@ -344,7 +345,7 @@ fn without_a_voice_the_apology_is_left_out() {
     world.pass_ms(5);
     world.trap();
     world.pass_ms(20);
-    assert!(world.is_over);
+    assert!(world.is_over());
 }
 
 #[test]
@@ -353,7 +354,7 @@ fn after_the_last_handler_a_ringing_caller_is_refused() {
     world.trap();
     world.pass_ms(10);
     assert!(matches!(world.leg_commands[..], [LegCommand::Reject { status: 480, .. }]));
-    assert!(world.is_over);
+    assert!(world.is_over());
     tiles(&world);
 }
 
@@ -373,7 +374,7 @@ fn a_fault_while_the_answer_is_on_its_way() {
     world.pass_ms(1);
     world.trap();
     world.pass_ms(3_000);
-    assert!(world.is_over, "the apology was said after the answer");
+    assert!(world.is_over(), "the apology was said after the answer");
     assert!(world.kinds().contains(&"call.answered"));
 }
 
@@ -397,7 +398,7 @@ fn an_error_that_is_returned_is_a_fault_and_the_call_s_end_is_none() {
     let cause = EndCause { status: 0, reason: String::new(), remote: true };
     world.end_guest(GuestEnd::Err(StepError::Ended(cause)));
     world.pass_ms(20);
-    assert!(world.is_over);
+    assert!(world.is_over());
     assert_eq!(world.kinds().iter().filter(|kind| **kind == "control.fault").count(), 1);
 }
 
@@ -419,7 +420,7 @@ fn faults_and_time_are_bounded() {
     world.pass_ms(2_000);
     assert!(world.text().contains("HandlerTime"), "{}", world.text());
     world.pass_ms(100);
-    assert!(world.is_over);
+    assert!(world.is_over());
 }
 
 #[test]
@@ -501,7 +502,7 @@ fn a_deaf_leg_ends_all_the_same() {
     world.manners.deaf = true;
     world.end_guest(GuestEnd::Ok);
     world.pass_ms(60_000);
-    assert!(world.is_over);
+    assert!(world.is_over());
 }
 
 #[test]
@@ -509,7 +510,7 @@ fn rows_are_marked_every_ten_seconds() {
     let mut world = World::answered(1);
     world.ask(Step::Next { timeout: None });
     world.pass_ms(10_500);
-    let row = world.rows.values().next().unwrap();
+    let row = world.rows().values().next().unwrap();
     assert!(row.end.is_none() && row.usage.cpu_ns == 500 && row.usage.holding_us >= 10_000_000);
 }
 
@@ -525,13 +526,13 @@ fn headers_that_are_not_on_the_list_are_denied() {
 }
 
 fn tiles(world: &World) {
-    let held: u64 = world.rows.values().map(|row| row.usage.holding_us).sum();
-    let Some(Change::CallEnded { duration_us, connected_us, .. }) = world.events.last().map(|event| &event.change)
+    let held: u64 = world.rows().values().map(|row| row.usage.holding_us).sum();
+    let Some(Change::CallEnded { duration_us, connected_us, .. }) = world.events().last().map(|event| &event.change)
     else {
         panic!()
     };
     assert_eq!(held, *duration_us, "rows tile the call");
-    let connected: u64 = world.rows.values().map(|row| row.usage.connected_us).sum();
+    let connected: u64 = world.rows().values().map(|row| row.usage.connected_us).sum();
     assert_eq!(connected, *connected_us);
-    assert!(world.rows.values().all(|row| row.end.is_some()));
+    assert!(world.rows().values().all(|row| row.end.is_some()));
 }

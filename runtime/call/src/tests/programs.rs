@@ -3,7 +3,8 @@
 use callbox_model::*;
 use proptest::prelude::*;
 
-use super::world::{LEG, Manners, OFFER, World, application, offered};
+use super::drivers::Manners;
+use super::world::{LEG, OFFER, World, application, offered};
 use crate::{GuestEnd, Input};
 
 #[derive(Clone, Debug)]
@@ -130,29 +131,30 @@ proptest! {
             refuse_open: manners.0 && manners.1,
             deaf: manners.1 && manners.2,
             no_voice: manners.0,
+            refuse_bridge: false,
             late_answer: (!has_offer).then(|| OFFER.as_bytes().to_vec()),
         };
         let mut world = World::with(application(handlers), offered(has_offer.then_some(OFFER)), manners);
         for act in acts {
-            if world.is_over {
+            if world.is_over() {
                 break;
             }
             live(&mut world, act);
         }
         // The caller goes; a module that does not end by itself is ended; then nothing is left.
-        if !world.is_over {
+        if !world.is_over() {
             world.bye();
             world.pass_ms(200_000);
         }
-        prop_assert!(world.is_over, "it never ends: {}", world.text());
+        prop_assert!(world.is_over(), "it never ends: {}", world.text());
         prop_assert!(world.open_asks.is_empty(), "never answered: {:?}", world.open_asks);
-        prop_assert!(world.rows.values().all(|row| row.end.is_some()), "an open row: {:?}", world.rows);
-        let Some(Change::CallEnded { duration_us, connected_us, .. }) = world.events.last().map(|event| &event.change) else {
+        prop_assert!(world.rows().values().all(|row| row.end.is_some()), "an open row: {:?}", world.rows());
+        let Some(Change::CallEnded { duration_us, connected_us, .. }) = world.events().last().map(|event| &event.change) else {
             return Err(TestCaseError::fail("the last event is not the call's end"));
         };
-        let held: u64 = world.rows.values().map(|row| row.usage.holding_us).sum();
-        let connected: u64 = world.rows.values().map(|row| row.usage.connected_us).sum();
-        prop_assert_eq!(held, *duration_us, "the rows do not tile the call: {:#?}", world.rows);
+        let held: u64 = world.rows().values().map(|row| row.usage.holding_us).sum();
+        let connected: u64 = world.rows().values().map(|row| row.usage.connected_us).sum();
+        prop_assert_eq!(held, *duration_us, "the rows do not tile the call: {:#?}", world.rows());
         prop_assert_eq!(connected, *connected_us);
         let answers = world.leg_commands.iter().filter(|command| matches!(command, LegCommand::Answer { .. })).count();
         prop_assert!(answers <= 1, "answered twice");
