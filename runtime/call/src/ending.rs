@@ -55,10 +55,15 @@ impl Call {
         }
     }
 
-    /// Ends the leg in whatever state it is. Does nothing to one that is ending, or on offer.
+    /// Ends the leg in whatever state it is. Does nothing to one that is ending. One that is on offer
+    /// is hung up should it come back.
     pub(crate) fn hang_up_leg(&mut self, number: LegNumber, reason: Option<String>, out: &mut Vec<Output>) {
-        let Some(leg) = self.legs.get(number) else { return };
-        if !leg.stands() || leg.is_on_offer() {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        if !leg.stands() {
+            return;
+        }
+        if let Some(giving) = leg.giving.as_mut().filter(|giving| giving.is_offered()) {
+            giving.hang_up(reason);
             return;
         }
         if matches!(leg.signal, Signal::Dialling(_)) {
@@ -68,6 +73,7 @@ impl Call {
             return;
         }
         self.stop_giving(number, "the leg is being hung up", out);
+        self.stop_replacing(number, out);
         self.end_referral(number, 487, out);
         let Some(leg) = self.legs.get_mut(number) else { return };
         let until = self.now.at + LEAVE_WITHIN;

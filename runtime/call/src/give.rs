@@ -25,6 +25,14 @@ pub(crate) struct Giving {
     to: CallId,
     why: Why,
     stage: Stage,
+    back: Back,
+}
+
+/// What becomes of it, should it come back.
+#[derive(Debug, PartialEq, Eq)]
+enum Back {
+    Keep,
+    HangUp { reason: Option<String> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,10 @@ enum Stage {
 impl Giving {
     pub(crate) const fn is_offered(&self) -> bool {
         matches!(self.stage, Stage::Offered { .. })
+    }
+
+    pub(crate) fn hang_up(&mut self, reason: Option<String>) {
+        self.back = Back::HangUp { reason };
     }
 
     pub(crate) fn has(&self, key: LegKey) -> bool {
@@ -113,7 +125,7 @@ impl Call {
         self.mailbox.let_all_go(number);
         let until = self.now.at + CLEAR_WITHIN;
         if let Some(leg) = self.legs.get_mut(number) {
-            leg.giving = Some(Box::new(Giving { to, why, stage: Stage::Clearing { until } }));
+            leg.giving = Some(Box::new(Giving { to, why, stage: Stage::Clearing { until }, back: Back::Keep }));
         }
         self.give_on(number, out);
     }
@@ -224,12 +236,14 @@ impl Call {
             return;
         };
         let Some(giving) = self.legs.get_mut(number).and_then(|leg| leg.giving.take()) else { return };
-        let Giving { why, stage, .. } = *giving;
+        let Giving { why, stage, back, .. } = *giving;
         let outcome = Outcome::Failed(StepError::Unavailable(words.to_owned()));
         self.finish(|wait| *wait == Wait::Give(number), outcome, out);
         if !self.is_live() {
             // Its call has ended meanwhile.
             self.leave_with_the_call(number, out);
+        } else if let Back::HangUp { reason } = back {
+            self.hang_up_leg(number, reason, out);
         } else if let Why::Taken { replaced, digits, .. } = why {
             let both_talk = [replaced, number].iter().all(|leg| self.legs.check_talking(*leg).is_ok());
             if both_talk {

@@ -31,7 +31,7 @@ pub(super) enum Dialog {
 pub(super) enum Port {
     Open { frames: Frames, plays: BTreeMap<StepId, Instant>, recordings: BTreeMap<StepId, Instant>, with: Option<LegKey> },
     Refused,
-    Closed,
+    Closed { frames: Frames },
 }
 
 impl Port {
@@ -319,7 +319,7 @@ impl World {
             MediaCommand::Close => {
                 let (frames, partner) = (*frames, *with);
                 let (plays, recordings) = (std::mem::take(plays), std::mem::take(recordings));
-                *port = Port::Closed;
+                *port = Port::Closed { frames };
                 self.unbridge(key, partner);
                 for (step, since) in plays {
                     self.play_ends(key, step, since, PlayEnd::Stopped);
@@ -344,6 +344,15 @@ impl World {
         self.ports.insert(key, Port::Open { frames: Frames::default(), plays, recordings, with: None });
         let rtp = SocketAddr::new(plan.local, 4_000 + self.ports.len() as u16 * 2);
         self.hear(1, key, MediaEvent::Opened { rtp });
+    }
+
+    /// By all ports that ever were.
+    pub(super) fn frames_sent(&self) -> u64 {
+        let of = |port: &Port| match port {
+            Port::Open { frames, .. } | Port::Closed { frames } => frames.sent,
+            Port::Refused => 0,
+        };
+        self.ports.values().map(of).sum()
     }
 
     fn unbridge(&mut self, key: LegKey, partner: Option<LegKey>) {

@@ -6,34 +6,34 @@ use super::drivers::Manners;
 use super::world::{LEG, OFFER, World, application, offered};
 use crate::{GuestEnd, Input};
 
-fn text(words: &str) -> Source {
+pub(super) fn text(words: &str) -> Source {
     Source::Text(Speech { text: words.to_owned(), voice: None, language: None })
 }
 
-fn tone(length: u32) -> Vec<Source> {
+pub(super) fn tone(length: u32) -> Vec<Source> {
     vec![Source::Tone { first: 440, second: None, length }]
 }
 
-fn play(sources: Vec<Source>) -> Step {
+pub(super) fn play(sources: Vec<Source>) -> Step {
     Step::Play { sources, options: PlayOptions::default(), wait: true }
 }
 
-fn gather(options: GatherOptions) -> Step {
+pub(super) fn gather(options: GatherOptions) -> Step {
     Step::Gather { prompt: vec![], options, wait: true }
 }
 
-fn gathered(digits: &str, by: GatheredBy) -> Option<Outcome> {
+pub(super) fn gathered(digits: &str, by: GatheredBy) -> Option<Outcome> {
     Some(Outcome::Gathered(Gathered { digits: digits.to_owned(), by }))
 }
 
-fn failed_state(outcome: Option<Outcome>) -> String {
+pub(super) fn failed_state(outcome: Option<Outcome>) -> String {
     match outcome {
         Some(Outcome::Failed(StepError::State(why))) => why,
         other => panic!("{other:?}"),
     }
 }
 
-fn failed_argument(outcome: Option<Outcome>) -> String {
+pub(super) fn failed_argument(outcome: Option<Outcome>) -> String {
     match outcome {
         Some(Outcome::Failed(StepError::Argument(why))) => why,
         other => panic!("{other:?}"),
@@ -525,14 +525,19 @@ fn headers_that_are_not_on_the_list_are_denied() {
     assert_eq!(world.ask(with("Subject", "hello")), Some(Outcome::Done));
 }
 
-fn tiles(world: &World) {
-    let held: u64 = world.rows().values().map(|row| row.usage.holding_us).sum();
-    let Some(Change::CallEnded { duration_us, connected_us, .. }) = world.events().last().map(|event| &event.change)
+pub(super) fn tiles(world: &World) {
+    tiles_of(world, world.main);
+}
+
+pub(super) fn tiles_of(world: &World, call: CallId) {
+    let book = &world.books[&call];
+    let held: u64 = book.rows.values().map(|row| row.usage.holding_us).sum();
+    let Some(Change::CallEnded { duration_us, connected_us, .. }) = book.events.last().map(|event| &event.change)
     else {
-        panic!()
+        panic!("the last event is not the call's end")
     };
     assert_eq!(held, *duration_us, "rows tile the call");
-    let connected: u64 = world.rows().values().map(|row| row.usage.connected_us).sum();
+    let connected: u64 = book.rows.values().map(|row| row.usage.connected_us).sum();
     assert_eq!(connected, *connected_us);
-    assert!(world.rows().values().all(|row| row.end.is_some()));
+    assert!(book.rows.values().all(|row| row.end.is_some()));
 }

@@ -242,6 +242,31 @@ impl World {
         self.call().legs.get(number).expect("no such leg").line.port
     }
 
+    /// Port and dialog of a leg, while it has them.
+    pub(super) fn keys_of(&self, call: CallId, number: LegNumber) -> Option<(LegKey, LegKey)> {
+        self.calls.get(&call)?.legs.get(number).map(|leg| (leg.line.port, leg.line.dialog))
+    }
+
+    pub(super) fn port_of(&self, call: CallId, number: LegNumber) -> LegKey {
+        self.keys_of(call, number).expect("no such leg").0
+    }
+
+    pub(super) fn dialog_of(&self, call: CallId, number: LegNumber) -> LegKey {
+        self.keys_of(call, number).expect("no such leg").1
+    }
+
+    pub(super) fn is_over_of(&self, call: CallId) -> bool {
+        self.over.contains(&call)
+    }
+
+    /// By an operator; the module returns.
+    pub(super) fn hang_up(&mut self, call: CallId) {
+        self.input_to(call, Input::HangUp { by: "an operator".to_owned() });
+        if let Some(run) = self.guest_of(call).map(|guest| guest.run) {
+            self.end_run(run, GuestEnd::Ok);
+        }
+    }
+
     pub(super) fn input(&mut self, input: Input) {
         self.input_to(self.main, input);
     }
@@ -384,6 +409,13 @@ impl World {
         self.ask_as(run, step);
         self.pass_ms(5);
         self.take_of(run)
+    }
+
+    /// One that takes a moment.
+    pub(super) fn ask_and_wait(&mut self, step: Step) -> Option<Outcome> {
+        let outcome = self.ask(step);
+        self.pass_ms(20);
+        outcome.or_else(|| self.take())
     }
 
     pub(super) fn ask_as(&mut self, run: RunId, step: Step) -> u64 {
