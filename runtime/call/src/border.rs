@@ -112,7 +112,8 @@ pub enum Output {
         to: CallId,
     },
     /// What came of a leg while it was on offer. Follows its `Release`, before anything that comes
-    /// later.
+    /// later: all that goes from one call to another keeps its order. Where the other is over
+    /// meanwhile, a far end that wants in (`Offered`) is refused in its name; the rest is stray.
     Pass {
         to: CallId,
         leg: LegKey,

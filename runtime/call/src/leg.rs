@@ -169,7 +169,9 @@ impl Leg {
     }
 
     pub(crate) fn update_media(&self, out: &mut Vec<Output>) {
-        self.line.media(MediaCommand::Update(self.line.media_plan()), out);
+        if self.local().is_some() {
+            self.line.media(MediaCommand::Update(self.line.media_plan()), out);
+        }
     }
 }
 

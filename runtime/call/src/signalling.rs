@@ -149,7 +149,10 @@ impl Call {
         wants: callbox_sdp::Direction,
         out: &mut Vec<Output>,
     ) {
-        let Some(leg) = self.legs.get_mut(number) else { return };
+        let Some(leg) = self.legs.get_mut(number).filter(|leg| leg.local().is_some()) else {
+            self.strays += 1;
+            return;
+        };
         match Description::read(body).and_then(|answer| leg.line.session.accept(&answer, wants)) {
             Ok(agreed) => self.agree(number, agreed, wants, out),
             Err(error) => self.hang_up_leg(number, Some(error.to_string()), out),

@@ -129,7 +129,7 @@ impl World {
         if let LegCommand::Dial { way, body, .. } = command {
             assert!(!self.dialogs.contains_key(&key), "dialled twice");
             assert!(!body.is_empty());
-            self.dial(key, ask, &way.target);
+            self.dial_far_end(key, ask, &way.target);
             return;
         }
         let dialog = self.dialogs.get(&key).copied().expect("a command to a leg that never was");
@@ -175,7 +175,7 @@ impl World {
         self.says(1, key, LegEvent::Reply { ask, result });
     }
 
-    fn dial(&mut self, key: LegKey, ask: u32, target: &str) {
+    fn dial_far_end(&mut self, key: LegKey, ask: u32, target: &str) {
         let is = |word: &str| target.contains(word);
         if is("unresolvable") {
             let result = Err(Refused::Unavailable("no such name".to_owned()));

@@ -135,6 +135,11 @@ impl World {
     /// An outbound call to these targets, as the world resolves them.
     pub(super) fn dialled(handlers: usize, targets: &[&str]) -> Self {
         let mut world = Self::empty(application(handlers), Manners::default());
+        world.dial(TENANT, targets);
+        world
+    }
+
+    pub(super) fn dial(&mut self, tenant: TenantId, targets: &[&str]) -> CallId {
         let ways = targets.iter().flat_map(|target| super::drivers::ways(target)).collect();
         let outgoing = Outgoing {
             to: targets.join(", "),
@@ -143,8 +148,7 @@ impl World {
             timeout: 20_000,
             input: Some("{\"order\":1}".to_owned()),
         };
-        world.begin(TENANT, Begin::Dial(Box::new(outgoing)));
-        world
+        self.begin(tenant, Begin::Dial(Box::new(outgoing)))
     }
 
     pub(super) fn empty(application: ApplicationPlan, manners: Manners) -> Self {
@@ -372,12 +376,18 @@ impl World {
     }
 
     fn mail(&mut self, from: CallId, to: CallId, message: PeerMessage) {
+        let at = self.mail_at(from, to);
+        self.put_due(at, Due::To(to, Box::new(Input::Peer(from, message))));
+    }
+
+    /// When something for that call gets there: nothing overtakes what was sent before.
+    fn mail_at(&mut self, from: CallId, to: CallId) -> Instant {
         self.delayed += 1;
         let delay = self.delays_ms[self.delayed % self.delays_ms.len()];
         let earliest = self.now.at + Duration::from_millis(delay);
         let at = self.mail.get(&(from, to)).map_or(earliest, |last| earliest.max(*last));
         self.mail.insert((from, to), at);
-        self.put_due(at, Due::To(to, Box::new(Input::Peer(from, message))));
+        at
     }
 
     fn go_to(&mut self, at: Instant) {
@@ -600,9 +610,8 @@ impl World {
                         assert!(taker.is_none_or(|taker| taker == to), "released to another than who took it");
                     }
                     self.owners.insert(leg, to);
-                    self.delayed += 1;
-                    let delay = self.delays_ms[self.delayed % self.delays_ms.len()];
-                    self.transit.insert(leg, self.now.at + Duration::from_millis(delay));
+                    let at = self.mail_at(id, to);
+                    self.transit.insert(leg, at);
                 }
                 Output::Pass { to, leg, what } => {
                     let at = self.transit[&leg];
