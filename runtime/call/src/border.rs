@@ -89,8 +89,10 @@ pub enum Output {
     Record(Box<Event>),
     /// Write this row of the ledger, over what stood there.
     Mark(Box<Run>),
+    /// To another call of the node, or to this one. Where there is no such call (any more), the
+    /// node answers in its name with [`PeerMessage::undelivered`].
     Peer(CallId, PeerMessage),
-    /// To the call that has this leg. Where there is none, `NotTaken` comes back.
+    /// To the call that has this leg. Where there is none, [`PeerMessage::undelivered`] comes back.
     PeerOfLeg(LegKey, PeerMessage),
     /// Ask for [`Input::Resolved`]: where these targets are, and whether they may be called.
     Resolve {
@@ -98,7 +100,9 @@ pub enum Output {
         targets: Vec<String>,
         caller_id: Option<String>,
     },
-    /// A leg of this call from now on: what comes of it comes here.
+    /// A leg of this call from now on: what comes of it comes here. Said before anything else of
+    /// the leg, also of one that was given, whose earlier owner releases it a moment later. Not said
+    /// of the leg that the call begins with.
     Own {
         leg: LegKey,
     },
@@ -107,16 +111,41 @@ pub enum Output {
         leg: LegKey,
         to: CallId,
     },
+    /// What came of a leg while it was on offer. Follows its `Release`, before anything that comes
+    /// later: all that goes from one call to another keeps its order. Where the other is over
+    /// meanwhile, a far end that wants in (`Offered`) is refused in its name; the rest is stray.
+    Pass {
+        to: CallId,
+        leg: LegKey,
+        what: Passed,
+    },
     /// Nothing will come of this leg any more.
     Forget {
         leg: LegKey,
     },
-    /// Nothing will ever come of this call again.
+    /// Nothing will ever come of this call again. What it still owns is forgotten with it.
     Over,
 }
 
+/// An input of a leg on its way to the leg's next owner.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Passed {
+    Leg(LegEvent),
+    Media(MediaEvent),
+}
+
+impl Passed {
+    pub fn into_input(self, leg: LegKey) -> Input {
+        match self {
+            Self::Leg(event) => Input::Leg(leg, event),
+            Self::Media(event) => Input::Media(leg, event),
+        }
+    }
+}
+
 /// Between two calls, which may live on different lanes. A leg has one owner at every moment: the
-/// offering call keeps it until `Adopted` comes, and has it again with `Declined`.
+/// offering call keeps it until `Adopted` comes, and has it again with `Declined`. None is lost: a
+/// call that has a leg on offer is not over before it is answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerMessage {
     /// `tenant` is the sender's: calls of others do not exist. `ask` is set when this is the
@@ -133,3 +162,18 @@ pub enum PeerMessage {
     Take { tenant: TenantId, ask: u32, replaced: LegKey },
     NotTaken { ask: u32, why: String },
 }
+
+impl PeerMessage {
+    /// What comes back when there is no such call (any more). None: nothing is awaited.
+    pub fn undelivered(&self) -> Option<Self> {
+        match self {
+            Self::Offer { leg, .. } => Some(Self::Declined { leg: leg.key(), why: NO_SUCH_CALL.to_owned() }),
+            Self::Send { ask, .. } => Some(Self::Sent { ask: *ask, result: Err(NO_SUCH_CALL.to_owned()) }),
+            Self::Take { ask, .. } => Some(Self::NotTaken { ask: *ask, why: "there is no such leg".to_owned() }),
+            Self::Adopted { .. } | Self::Declined { .. } | Self::Sent { .. } | Self::NotTaken { .. } => None,
+        }
+    }
+}
+
+/// Also said of calls of other tenants, so that nobody learns of them.
+pub(crate) const NO_SUCH_CALL: &str = "there is no such call";

@@ -1,23 +1,24 @@
-//! The door: one call, from its offer to the last row of its ledger.
+//! The door: one call, from its first leg to the last row of its ledger.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use callbox_model::{
     CallId, CallInfo, Change, Direction, EndCause, Frames, GuestEvent, Header, IdSource, Instant, Leg, LegKey,
-    MediaEvent, Message, Now, Offered, Outcome, Predecessor, StepError, StepId, TenantId,
+    LegSource, MediaEvent, MediaPlan, Message, Now, Offered, Predecessor, StepId, TenantId,
 };
 use callbox_sdp::Description;
 
-use crate::control::{Control, Wait};
+use crate::control::Control;
+use crate::dial::Resolving;
+use crate::ending::Stage;
+use crate::husk::Husks;
 use crate::journal::Journal;
+use crate::leg::{Legs, Signal};
 use crate::ledger::Ledger;
-use crate::line::{LegAsk, Line};
+use crate::line::Line;
 use crate::mailbox::Mailbox;
-use crate::plan::{ApplicationPlan, Setup};
-use crate::play::Plays;
-use crate::record::Recorder;
-use crate::{Input, Output, PeerMessage};
+use crate::plan::{ApplicationPlan, Begin, Setup};
+use crate::{Input, Output};
 
 /// One call.
 #[derive(Debug)]
@@ -26,9 +27,10 @@ pub struct Call {
     pub(crate) tenant: TenantId,
     pub(crate) application: Arc<ApplicationPlan>,
     pub(crate) number: String,
-    pub(crate) leg: LegKey,
-    pub(crate) offered: Box<Offered>,
+    pub(crate) origin: Origin,
     pub(crate) ids: Arc<IdSource>,
+    pub(crate) keys: Arc<LegSource>,
+    pub(crate) lane: u8,
     pub(crate) started: Instant,
     /// The time of the input that is being handled.
     pub(crate) now: Now,
@@ -36,121 +38,153 @@ pub struct Call {
     pub(crate) journal: Journal,
     pub(crate) ledger: Ledger,
     pub(crate) mailbox: Mailbox,
-    pub(crate) line: Line,
+    pub(crate) legs: Legs,
+    pub(crate) anchor: Anchor,
+    /// What has left its leg and has not come to its end.
+    pub(crate) husks: Husks,
     pub(crate) control: Control,
-    pub(crate) plays: Plays,
-    pub(crate) gather: Option<crate::gather::Gather>,
-    pub(crate) secret: Option<crate::gather::Secret>,
-    pub(crate) recorder: Option<Recorder>,
+    /// A dial or a REFER whose target is being looked up.
+    pub(crate) resolving: Option<Resolving>,
     /// Every digit pressed so far; `*` where it was gathered as sensitive.
     pub(crate) digits: Vec<char>,
     pub(crate) last_step: StepId,
-    pub(crate) leg_asks: u32,
-    pub(crate) pending_asks: BTreeMap<u32, LegAsk>,
-    /// Of the sound, as last counted.
-    pub(crate) frames: Frames,
+    /// Counts what other calls and the node are asked.
+    pub(crate) asks: u32,
+    /// Frames of legs that are not here any more.
+    pub(crate) past: Frames,
     /// What came too late, twice, or for nobody.
     pub(crate) strays: u64,
-    stage: Stage,
+    pub(crate) stage: Stage,
 }
 
+/// How it began.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    direction: Direction,
+    caller: String,
+    called: String,
+    /// Of an outbound call.
+    input: Option<String>,
+    /// Those of leg 1, once it has left.
+    pub(crate) headers: Vec<Header>,
+}
+
+/// What the call's life hangs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The leg stands.
-    Live,
-    /// The leg is over; the module writes its notes, the last figures come in.
-    Closing {
-        duration_us: u64,
-        connected_us: u64,
-        was_answered: bool,
-    },
-    Over,
+pub(crate) enum Anchor {
+    /// When leg 1 ends, the call ends.
+    Leg1,
+    /// Leg 1 was given away, or the module let its far end transfer itself out: the call ends when
+    /// no leg is left.
+    Legs,
 }
 
 impl Call {
-    /// Begins with the leg's offer: writes the first lines, and starts the first handler.
+    /// Begins with the leg's offer, or with dialling it: writes the first lines, and starts the
+    /// first handler.
     pub fn new(now: Now, setup: Setup, out: &mut Vec<Output>) -> Self {
-        let Setup { call, tenant, application, number, leg, offered, ids } = setup;
+        let Setup { call, tenant, application, number, begin, ids, legs, lane } = setup;
         let limits = application.limits.clone();
-        let offer = offered.offer.as_deref().map(Description::read).transpose();
-        // Any number that is not used twice names a session; the call's own does.
-        let session = (call.as_u128() as u64) ^ ((call.as_u128() >> 64) as u64);
+        let (origin, begin) = Origin::of(&number, begin);
         let mut this = Self {
             id: call,
             tenant,
             number,
-            leg,
+            origin,
             ids,
+            keys: legs,
+            lane,
             started: now.at,
             now,
             journal: Journal::new(call, tenant),
             ledger: Ledger::new(now),
             mailbox: Mailbox::new(limits.event_digits),
-            line: Line::new(session, offer.as_ref().ok().cloned().flatten()),
+            legs: Legs::default(),
+            anchor: Anchor::Leg1,
+            husks: Husks::default(),
             control: Control::new(),
-            plays: Plays::default(),
-            gather: None,
-            secret: None,
-            recorder: None,
+            resolving: None,
             digits: Vec::new(),
             last_step: 0,
-            leg_asks: 0,
-            pending_asks: BTreeMap::new(),
-            frames: Frames::default(),
+            asks: 0,
+            past: Frames::default(),
             strays: 0,
             stage: Stage::Live,
             application,
-            offered,
         };
-        this.record(
-            Change::CallStarted {
-                application: this.application.id,
-                direction: Direction::Inbound,
-                caller: this.offered.caller.clone(),
-                called: this.offered.called.clone(),
-                number: this.number.clone(),
-                sip_call_id: this.offered.sip_call_id.clone(),
-            },
-            out,
-        );
-        this.record(Change::LegStarted { leg: 1, address: this.offered.caller.clone() }, out);
-        match offer {
-            Ok(_) => this.start_first_handler(out),
-            // No handler could make itself heard: 488 says why.
-            Err(error) => {
-                this.hold_by_callbox(out);
-                // An unanswered leg can always be refused.
-                let _ = this.reject(488, error.to_string(), Vec::new(), out);
+        match begin {
+            Begin::Offered { leg, offered } => this.begin_offered(leg, *offered, out),
+            Begin::Dial(outgoing) => {
+                this.record_start(String::new(), out);
+                this.begin_dialled(*outgoing, out);
             }
         }
         this.settle(out);
         this
     }
 
+    fn begin_offered(&mut self, key: LegKey, offered: Offered, out: &mut Vec<Output>) {
+        let offer = offered.offer.as_deref().map(Description::read).transpose();
+        self.record_start(offered.sip_call_id, out);
+        let plan =
+            MediaPlan { local: offered.local, peer: offered.peer, networks: offered.media_networks, remote: None };
+        let mut line = Line::new(key, offered.caller, plan, self.session_number());
+        line.headers = offered.headers;
+        self.record(Change::LegStarted { leg: 1, address: line.address.clone() }, out);
+        let number = self.legs.next_number();
+        let mut leg = crate::leg::Leg::new(number, line, Signal::Offered, None);
+        match offer {
+            Ok(offer) => {
+                leg.offer = offer;
+                self.legs.all.push(leg);
+                self.start_first_handler(out);
+            }
+            // No handler could make itself heard: 488 says why.
+            Err(error) => {
+                self.legs.all.push(leg);
+                self.hold_by_callbox(out);
+                // An unanswered leg can always be refused.
+                let _ = self.reject(488, error.to_string(), Vec::new(), out);
+            }
+        }
+    }
+
+    fn record_start(&mut self, sip_call_id: String, out: &mut Vec<Output>) {
+        let change = Change::CallStarted {
+            application: self.application.id,
+            direction: self.origin.direction,
+            caller: self.origin.caller.clone(),
+            called: self.origin.called.clone(),
+            number: self.number.clone(),
+            sip_call_id,
+        };
+        self.record(change, out);
+    }
+
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Output>) {
-        if self.stage == Stage::Over {
+        if self.is_over() {
             self.strays += 1;
             return;
         }
         self.now = Now { at: now.at.max(self.now.at), wall: now.wall };
         match input {
-            Input::Leg(leg, event) if leg == self.leg => self.leg_event(event, out),
-            Input::Media(leg, event) if leg == self.leg => self.media_event(event, out),
-            Input::Leg(..) | Input::Media(..) => self.strays += 1,
+            Input::Leg(leg, event) => self.leg_input(leg, event, out),
+            Input::Media(leg, event) => self.media_input(leg, event, out),
             Input::Step { run, ask, step } => self.step(run, ask, step, out),
-            Input::Sampled { run, usage } => self.ledger.sampled(self.now, run, usage, Some(self.frames), out),
+            Input::Sampled { run, usage } => {
+                let frames = self.frames();
+                self.ledger.sampled(self.now, run, usage, Some(frames), out);
+            }
             Input::ControlEnded { run, end, usage } => self.control_ended(run, end, usage, out),
             Input::Log { run, level, message } => {
                 self.record(Change::Log { run, level: level.to_owned(), message }, out);
             }
-            Input::HangUp { by } => self.hang_up(Some(by), out),
-            Input::Message { sender, body } => self.message(sender, body, out),
-            // A call adopts no leg yet: the offering call keeps it.
-            Input::Peer(from, PeerMessage::Offer { leg }) => {
-                let why = "this call takes no further leg".to_owned();
-                out.push(Output::Peer(from, PeerMessage::Declined { leg, why }));
+            Input::HangUp { by } => self.hang_up(Some(&by), out),
+            Input::Message { sender, body } => {
+                self.message(sender, body, out);
             }
-            Input::Peer(..) => self.strays += 1,
+            Input::Peer(from, message) => self.peer_message(from, message, out),
+            Input::Resolved { ask, result } => self.resolved(ask, result, out),
             Input::Tick => self.tick(out),
         }
         self.settle(out);
@@ -158,20 +192,18 @@ impl Call {
 
     /// When it wants to be told [`Input::Tick`], and why.
     pub fn next_deadline(&self) -> Option<(Instant, &'static str)> {
-        if self.stage == Stage::Over {
+        if self.is_over() {
             return None;
         }
-        [
-            self.line_deadline(),
-            self.gather_deadline(),
-            self.secret_deadline(),
+        let of_the_call = [
+            self.husks.deadline(),
+            self.resolve_deadline(),
             self.control_deadline(),
             Some((self.ledger.next_mark(), "the ledger's mark")),
             self.ledger.next_close().map(|at| (at, "a row's last figures")),
-        ]
-        .into_iter()
-        .flatten()
-        .min_by_key(|(at, _)| *at)
+        ];
+        let of_the_legs = self.legs.all.iter().filter_map(crate::leg::Leg::deadline);
+        of_the_call.into_iter().flatten().chain(of_the_legs).min_by_key(|(at, _)| *at)
     }
 
     /// Inputs that came too late, twice, or for nobody.
@@ -180,80 +212,52 @@ impl Call {
     }
 
     fn tick(&mut self, out: &mut Vec<Output>) {
-        self.line_tick(self.now, out);
-        self.gather_tick(out);
-        self.secret_tick(out);
+        self.legs_tick(out);
+        self.husks_tick(out);
+        self.resolve_tick(out);
         self.control_tick(out);
-        if self.now.at >= self.ledger.next_mark() && matches!(self.line.sound, crate::line::Sound::Open(_)) {
-            // Boundary 0 is the call's beginning and known: this only brings the count up to date.
-            out.push(Output::Media(self.leg, callbox_model::MediaCommand::Count { ask: 0 }));
+        if self.now.at >= self.ledger.next_mark() {
+            self.refresh_frames(out);
         }
-        self.ledger.mark(self.now, Some(self.frames), out);
+        let frames = self.frames();
+        self.ledger.mark(self.now, Some(frames), out);
     }
 
-    fn media_event(&mut self, event: MediaEvent, out: &mut Vec<Output>) {
+    pub(crate) fn media_input(&mut self, key: LegKey, event: MediaEvent, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.by_port(key) else {
+            self.husk_media(key, &event, out);
+            return;
+        };
+        let number = leg.number;
+        if leg.is_on_offer() {
+            self.keep_for_owner(number, key, crate::Passed::Media(event));
+            return;
+        }
         match event {
-            MediaEvent::Played { step, played, end } => self.played(step, played, end, out),
-            MediaEvent::Recorded { step, end } => self.recorded(step, end, out),
-            MediaEvent::DigitBegan { digit } => self.digit_began(digit, out),
-            MediaEvent::DigitEnded { digit, length } => self.digit_ended(digit, length, out),
-            other => self.line_media(other, out),
+            MediaEvent::Played { step, played, end } => self.played(number, step, played, end, out),
+            MediaEvent::Recorded { step, end } => self.recorded(number, step, end, out),
+            MediaEvent::DigitBegan { digit } => self.digit_began(number, digit, out),
+            MediaEvent::DigitEnded { digit, length } => self.digit_ended(number, digit, length, out),
+            MediaEvent::DigitsSent { result } => self.digits_sent(number, result, out),
+            MediaEvent::Bridged { result } => self.bridged(number, result, out),
+            MediaEvent::Parted => self.parted(number, out),
+            other => self.sound_event(number, other, out),
         }
+        self.give_on(number, out);
     }
 
-    fn message(&mut self, sender: String, body: String, out: &mut Vec<Output>) {
-        if self.mailbox.put_message(Message { sender: sender.clone(), body }) {
+    /// False when there are too many of them.
+    pub(crate) fn message(&mut self, sender: String, body: String, out: &mut Vec<Output>) -> bool {
+        let is_put = self.mailbox.put_message(Message { sender: sender.clone(), body });
+        if is_put {
             self.record(Change::MessageSent { sender }, out);
             self.deliver(out);
         } else {
             let limit = "event_digits".to_owned();
-            self.record(
-                Change::LimitReached { limit, detail: "too many messages wait for the module".to_owned() },
-                out,
-            );
+            let detail = "too many messages wait for the module".to_owned();
+            self.record(Change::LimitReached { limit, detail }, out);
         }
-    }
-
-    /// The leg is over. What the module was waiting for ends with it.
-    pub(crate) fn leg_ended(&mut self, cause: EndCause, out: &mut Vec<Output>) {
-        let was_answered = self.line.is_answered();
-        let (duration_us, connected_us) =
-            (self.now.at.since(self.started).as_micros() as u64, self.ledger.connected_us(self.now));
-        self.line.signal = crate::line::Signal::Ended(cause.clone());
-        self.pending_asks.clear();
-        self.record(Change::LegEnded { leg: 1, cause: cause.clone() }, out);
-        self.end_gather(out);
-        self.secret = None;
-        // Plays and recordings are ended by media itself, with the port.
-        self.close_sound(out);
-        self.mailbox.end(cause.clone());
-        let boundary = self.frame_boundary(out);
-        self.ledger.release(self.now, boundary);
-        self.stage = Stage::Closing { duration_us, connected_us, was_answered };
-        self.finish(|wait| !matches!(wait, Wait::Next { .. }), Outcome::Failed(StepError::Ended(cause)), out);
-        self.deliver(out);
-        self.begin_grace(out);
-    }
-
-    /// Closes what can be closed. The call's own end is the last thing written.
-    fn settle(&mut self, out: &mut Vec<Output>) {
-        self.ledger.settle(self.now, out);
-        let Stage::Closing { duration_us, connected_us, was_answered } = self.stage else { return };
-        let sound_is_gone = matches!(self.line.sound, crate::line::Sound::Gone);
-        if !(sound_is_gone && self.control.is_over() && self.ledger.is_settled()) {
-            return;
-        }
-        self.forget_plays(out);
-        self.forget_recording(out);
-        if let Some(cause) = self.line.ended().cloned() {
-            self.record(Change::CallEnded { cause, answered: was_answered, duration_us, connected_us }, out);
-        }
-        self.stage = Stage::Over;
-        out.push(Output::Over);
-    }
-
-    pub(crate) fn is_live(&self) -> bool {
-        self.stage == Stage::Live
+        is_put
     }
 
     pub(crate) fn record(&mut self, change: Change, out: &mut Vec<Output>) {
@@ -266,42 +270,66 @@ impl Call {
         self.deliver(out);
     }
 
-    /// Where the frames of one holder end and those of the next begin.
-    pub(crate) fn frame_boundary(&mut self, out: &mut Vec<Output>) -> usize {
-        match self.line.sound {
-            crate::line::Sound::Open(_) => {
-                let boundary = self.ledger.boundary(None);
-                let ask = u32::try_from(boundary).unwrap_or(u32::MAX);
-                out.push(Output::Media(self.leg, callbox_model::MediaCommand::Count { ask }));
-                boundary
-            }
-            // `Closed` brings the last count.
-            crate::line::Sound::Closing { .. } => self.ledger.boundary(None),
-            _ => self.ledger.boundary(Some(self.frames)),
-        }
+    pub(crate) fn next_ask(&mut self) -> u32 {
+        self.asks += 1;
+        self.asks
+    }
+
+    /// Names a session of ours: any number that is not used twice will do.
+    pub(crate) fn session_number(&self) -> u64 {
+        (self.id.as_u128() as u64) ^ ((self.id.as_u128() >> 64) as u64)
     }
 
     pub(crate) fn info(&self, predecessor: Option<Predecessor>) -> CallInfo {
+        let headers = self.legs.get(1).map_or(&self.origin.headers, |leg| &leg.line.headers);
         CallInfo {
             id: self.id,
-            direction: Direction::Inbound,
-            caller: self.offered.caller.clone(),
-            called: self.offered.called.clone(),
+            direction: self.origin.direction,
+            caller: self.origin.caller.clone(),
+            called: self.origin.called.clone(),
             number: self.number.clone(),
             application: self.application.name.clone(),
-            headers: self.visible_headers(),
-            answered: self.line.is_answered(),
-            input: None,
+            headers: self.visible(headers),
+            // Where leg 1 has left, it was answered before.
+            answered: self.legs.get(1).is_none_or(crate::leg::Leg::is_answered),
+            input: self.origin.input.clone(),
             predecessor,
             resume: None,
         }
     }
 
-    pub(crate) fn legs(&self) -> Vec<Leg> {
-        vec![Leg { id: 1, address: self.offered.caller.clone(), state: self.line.state() }]
+    /// Those that stand.
+    pub(crate) fn standing_legs(&self) -> Vec<Leg> {
+        let standing = self.legs.all.iter().filter(|leg| leg.ended().is_none());
+        standing.map(|leg| Leg { id: leg.number, address: leg.line.address.clone(), state: leg.state() }).collect()
     }
 
-    fn visible_headers(&self) -> Vec<Header> {
-        self.offered.headers.iter().filter(|header| self.application.lets_through(&header.name)).cloned().collect()
+    /// What the allow-list lets through.
+    pub(crate) fn visible(&self, headers: &[Header]) -> Vec<Header> {
+        headers.iter().filter(|header| self.application.lets_through(&header.name)).cloned().collect()
+    }
+
+    pub(crate) fn ended(&self) -> Option<&EndCause> {
+        self.stage.cause()
+    }
+
+    /// Whether it can be heard that the call is ending: no new leg joins it then.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let anchor = if self.anchor == Anchor::Leg1 { self.legs.get(1) } else { None };
+        !self.is_live() || anchor.is_some_and(|leg| !leg.stands())
+    }
+}
+
+impl Origin {
+    fn of(number: &str, begin: Begin) -> (Self, Begin) {
+        let (direction, caller, called, input) = match &begin {
+            Begin::Offered { offered, .. } => {
+                (Direction::Inbound, offered.caller.clone(), offered.called.clone(), None)
+            }
+            Begin::Dial(outgoing) => {
+                (Direction::Outbound, number.to_owned(), outgoing.to.clone(), outgoing.input.clone())
+            }
+        };
+        (Self { direction, caller, called, input, headers: Vec::new() }, begin)
     }
 }

@@ -1,15 +1,59 @@
 //! What a module hands over, held against its bounds. Every refusal names the argument, what it
 //! was, and what it may be.
 
-use callbox_model::{GatherOptions, Header, LegNumber, PlayOptions, Source, StepError};
+use callbox_model::{DialOptions, GatherOptions, Header, LegNumber, PlayOptions, Source, StepError};
 
 use crate::call::Call;
 
 impl Call {
-    pub(crate) fn check_leg(&self, leg: Option<LegNumber>) -> Result<(), StepError> {
-        match leg {
-            None | Some(1) => Ok(()),
-            Some(other) => Err(StepError::State(format!("the call has no leg {other}"))),
+    /// Leg 1 unless told otherwise.
+    pub(crate) fn check_leg(&self, leg: Option<LegNumber>) -> Result<LegNumber, StepError> {
+        let number = leg.unwrap_or(1);
+        self.legs.check(number).map(|_| number)
+    }
+
+    pub(crate) fn check_dial(&self, targets: &[String], options: &DialOptions) -> Result<(), StepError> {
+        let most = self.application.limits.dial_targets as usize;
+        if targets.is_empty() || targets.len() > most {
+            return Err(StepError::Argument(format!("targets: {} of them, not 1 to {most}", targets.len())));
+        }
+        for target in targets {
+            self.check_target("targets", target)?;
+        }
+        if let Some(caller_id) = &options.caller_id {
+            self.check_target("caller-id", caller_id)?;
+        }
+        self.check_bounds("timeout", options.timeout, 1_000, 600_000)?;
+        self.check_bounds("time-limit", options.time_limit, 1_000, LONGEST_LEG_MS)?;
+        self.check_sent_digits("send-digits", options.send_digits.as_deref())?;
+        if options.headers.len() > MOST_HEADERS {
+            let why = format!("headers: {} of them, more than {MOST_HEADERS}", options.headers.len());
+            return Err(StepError::Argument(why));
+        }
+        self.check_headers(&options.headers)
+    }
+
+    /// A SIP URI, a number, or a user. What it means, and whether it may be called, is not for the
+    /// brain to say.
+    pub(crate) fn check_target(&self, name: &str, target: &str) -> Result<(), StepError> {
+        if target.trim().is_empty() {
+            return Err(StepError::Argument(format!("{name}: it is empty")));
+        }
+        if target.len() > LONGEST_TARGET_BYTES || target.chars().any(char::is_control) {
+            let why = format!("{name}: at most {LONGEST_TARGET_BYTES} bytes, and no control characters");
+            return Err(StepError::Argument(why));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn check_sent_digits(&self, name: &str, digits: Option<&str>) -> Result<(), StepError> {
+        let digits = digits.unwrap_or_default();
+        if digits.len() > MOST_SENT {
+            return Err(StepError::Argument(format!("{name}: {} of them, more than {MOST_SENT}", digits.len())));
+        }
+        match digits.chars().find(|digit| !matches!(digit, 'w' | 'W') && !DIGITS.contains(*digit)) {
+            Some(other) => Err(StepError::Argument(format!("{name}: {other:?} is none of {DIGITS} and w"))),
+            None => Ok(()),
         }
     }
 
@@ -142,5 +186,13 @@ const DIGITS: &str = "0123456789*#ABCD";
 const MOST_GATHERED: u32 = 128;
 /// An hour: longer waits are loops.
 const LONGEST_MS: u32 = 3_600_000;
+/// A day.
+const LONGEST_LEG_MS: u32 = 86_400_000;
 const LONGEST_REASON: usize = 256;
+/// SIP URIs of the real world have fewer than 200 bytes.
+const LONGEST_TARGET_BYTES: usize = 1_024;
+/// Headers that go out with one dial.
+const MOST_HEADERS: usize = 64;
+/// Digits that are sent at once.
+const MOST_SENT: usize = 256;
 const LONGEST_HEADER_BYTES: usize = 1_024;

@@ -1,7 +1,7 @@
 //! Who runs the call: the chain of handlers, and what the one in control waits for.
 
 use callbox_model::{
-    Change, EndReason, Fault, FaultCode, Instant, Millis, ModuleId, Outcome, Predecessor, Run, RunEnd, RunId, RunKind,
+    Change, EndReason, Fault, FaultCode, Instant, LegNumber, Millis, ModuleId, Outcome, Predecessor, Run, RunEnd, RunId, RunKind,
     RunUsage, StepError, StepId,
 };
 
@@ -71,11 +71,44 @@ pub(crate) enum Wait {
     Ring,
     Answer,
     Reject,
-    Hangup,
+    /// That our good-bye to this leg is out.
+    Hangup(LegNumber),
     Play(StepId),
     Gather(StepId),
     Record(StepId),
+    /// Where a target is.
+    Resolve(u32),
+    Bridge(LegNumber, LegNumber),
+    Part(LegNumber),
+    /// Or a resume.
+    Hold(LegNumber),
+    Press(LegNumber),
+    Refer(LegNumber),
+    AnswerRefer(LegNumber),
+    Give(LegNumber),
+    Send(u32),
     Next { until: Option<Instant> },
+}
+
+impl Wait {
+    /// What ends with that leg.
+    pub(crate) fn is_of_leg(&self, leg: LegNumber) -> bool {
+        match self {
+            Self::Ring | Self::Answer | Self::Reject => leg == 1,
+            Self::Bridge(a, b) => *a == leg || *b == leg,
+            Self::Part(of) | Self::Press(of) | Self::Give(of) => *of == leg,
+            _ => self.is_of_dialog(leg),
+        }
+    }
+
+    /// What its far end is asked.
+    pub(crate) fn is_of_dialog(&self, leg: LegNumber) -> bool {
+        matches!(self, Self::Hold(of) | Self::Refer(of) | Self::AnswerRefer(of) if *of == leg)
+    }
+
+    pub(crate) fn is_bridge_of(&self, one: LegNumber, other: LegNumber) -> bool {
+        *self == Self::Bridge(one, other) || *self == Self::Bridge(other, one)
+    }
 }
 
 impl Control {
@@ -171,6 +204,21 @@ impl Call {
         run
     }
 
+    /// Until who is dialled answers, and the first handler has the call.
+    pub(crate) fn hold_until_answered(&mut self, out: &mut Vec<Output>) {
+        let run = self.hold_by_callbox(out);
+        self.control.holder = Holder::Callbox { run, doing: LastResort::Dialling };
+    }
+
+    pub(crate) fn begin_after_answer(&mut self, out: &mut Vec<Output>) {
+        if let Holder::Callbox { run, doing: LastResort::Dialling } = self.control.holder {
+            let reason = EndReason::Returned;
+            self.ledger.close(self.now, run, RunEnd { reason, fault: None }, None);
+            self.record(Change::ControlEnded { run, reason }, out);
+            self.start_first_handler(out);
+        }
+    }
+
     fn row(&self, id: RunId, module: Option<ModuleId>, name: &str, version: u32, handler: usize) -> Run {
         Run {
             id,
@@ -199,7 +247,7 @@ impl Call {
             state: self.control.checkpoint.clone(),
             digits: self.digits.iter().collect(),
             steps: self.running_steps(),
-            legs: self.legs(),
+            legs: self.standing_legs(),
         }
     }
 
@@ -239,6 +287,7 @@ impl Call {
         match fault {
             Some(fault) => self.fell(run, place, fault, stage, out),
             None if self.is_live() => {
+                self.resolving = None;
                 self.hold_by_callbox(out);
                 self.hang_up(None, out);
             }
@@ -254,8 +303,10 @@ impl Call {
             self.control.holder = Holder::Nobody;
             return;
         }
-        // Digits are the successor's now; sounds and recordings go on.
-        self.drop_gather(out);
+        // Digits are the successor's now; sounds, recordings, bridges and legs that are being dialled
+        // go on. A leg of which the module has not even had the number is not begun.
+        self.drop_gathers(out);
+        self.resolving = None;
         let is_out_of_time = matches!(stage, Stage::Stopping { why: Stop::HandlerTime, .. });
         if is_out_of_time || self.control.faults >= self.application.limits.faults_per_call {
             self.start_last_resort(out);
@@ -265,7 +316,7 @@ impl Call {
         }
     }
 
-    /// The leg is over: the module may write its notes, callbox is done.
+    /// The call is over: the module may write its notes, callbox is done.
     pub(crate) fn begin_grace(&mut self, out: &mut Vec<Output>) {
         let until = self.now.at + self.application.limits.grace();
         match &mut self.control.holder {
@@ -287,6 +338,15 @@ impl Call {
     pub(crate) fn wait(&mut self, ask: u64, wait: Wait) {
         if let Holder::Module(module) = &mut self.control.holder {
             module.asking = Some(Asking { ask, wait });
+        }
+    }
+
+    /// It goes on to wait for something else.
+    pub(crate) fn wait_on(&mut self, is_it: impl Fn(&Wait) -> bool, next: Wait) {
+        if let Holder::Module(Module { asking: Some(asking), .. }) = &mut self.control.holder
+            && is_it(&asking.wait)
+        {
+            asking.wait = next;
         }
     }
 
@@ -317,11 +377,9 @@ impl Call {
         if !waits {
             return;
         }
-        let Some((event, at)) = self.mailbox.next() else { return };
+        let Some(event) = self.mailbox.next() else { return };
         if let callbox_model::GuestEvent::Digit(digit) = &event {
-            // `*` for one that is nobody's business.
-            let shown = at.and_then(|at| self.digits.get(at).copied()).unwrap_or(digit.digit);
-            let (leg, digit, length_ms) = (digit.leg, shown, digit.length);
+            let (leg, digit, length_ms) = (digit.leg, digit.digit, digit.length);
             self.record(Change::DigitPressed { leg, digit, length_ms }, out);
         }
         self.finish(|wait| matches!(wait, Wait::Next { .. }), Outcome::Event(Some(event)), out);

@@ -1,16 +1,19 @@
-//! After the last handler: a spoken apology for an answered caller, a SIP status for one who still
+//! When callbox itself holds the call. After the last handler: a spoken apology for an answered caller, a SIP status for one who still
 //! hears it ring.
 
 use callbox_model::{Instant, Speech, StepId};
 
-use crate::call::Call;
+use crate::call::{Anchor, Call};
+use crate::Output;
 use crate::control::Holder;
-use crate::play::Player;
-use crate::{Output, line};
+use crate::leg::Signal;
 
+/// What callbox does while it holds the call.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LastResort {
-    /// Nothing is left to do but to see the leg end.
+    /// Leg 1 of an outbound call is being dialled; the first handler has the call when it answers.
+    Dialling,
+    /// Nothing is left to do but to see the legs end.
     Waiting,
     /// Hung up after its words, or when they take too long.
     Speaking { step: StepId, until: Instant },
@@ -25,28 +28,32 @@ impl Call {
     }
 
     fn last_words(&mut self, out: &mut Vec<Output>) {
-        let doing = match &self.line.signal {
-            line::Signal::Offered | line::Signal::Ringing(_) => {
+        let speech = self.apology();
+        let leg = self.legs.get(1);
+        let can_be_heard = leg.is_some_and(|leg| leg.can_be_heard() && !leg.is_on_offer());
+        let doing = match leg.map(|leg| &leg.signal) {
+            Some(Signal::Offered | Signal::Ringing(_)) => {
                 let status = self.application.last_resort_status;
                 // An unanswered leg can always be refused.
                 let _ = self.reject(status, String::new(), Vec::new(), out);
                 LastResort::Waiting
             }
-            line::Signal::Answering | line::Signal::AwaitingAnswer => {
+            Some(Signal::Answering | Signal::AwaitingAnswer) => {
                 LastResort::Answering { until: self.now.at + ANSWER_WITHIN }
             }
-            line::Signal::Answered => match self.apology() {
-                Some(speech) if self.line.can_be_heard() => {
-                    let step = self.next_step();
-                    self.play_as(step, Player::Callbox, speech, out);
-                    LastResort::Speaking { step, until: self.now.at + SPEAK_WITHIN }
+            Some(Signal::Leaving { .. } | Signal::Ended(_)) if self.anchor == Anchor::Leg1 => LastResort::Waiting,
+            Some(Signal::Answered) if can_be_heard && speech.is_some() => {
+                let step = self.next_step();
+                if let Some(speech) = speech {
+                    self.speak(1, step, speech, out);
                 }
-                _ => {
-                    self.hang_up(Some("no handler left".to_owned()), out);
-                    LastResort::Waiting
-                }
-            },
-            line::Signal::Leaving { .. } | line::Signal::Ended(_) => LastResort::Waiting,
+                LastResort::Speaking { step, until: self.now.at + SPEAK_WITHIN }
+            }
+            // Leg 1 is elsewhere, or there is nothing to say.
+            _ => {
+                self.hang_up(Some("no handler left"), out);
+                LastResort::Waiting
+            }
         };
         if let Holder::Callbox { doing: slot, .. } = &mut self.control.holder {
             *slot = doing;
@@ -68,7 +75,7 @@ impl Call {
             && matches!(doing, LastResort::Speaking { step: spoken, .. } if *spoken == step)
         {
             *doing = LastResort::Waiting;
-            self.hang_up(Some("no handler left".to_owned()), out);
+            self.hang_up(Some("no handler left"), out);
         }
     }
 
@@ -86,7 +93,7 @@ impl Call {
             if let Holder::Callbox { doing, .. } = &mut self.control.holder {
                 *doing = LastResort::Waiting;
             }
-            self.hang_up(Some("no handler left".to_owned()), out);
+            self.hang_up(Some("no handler left"), out);
         }
     }
 

@@ -6,15 +6,23 @@ use std::time::Duration;
 use callbox_model::{Frames, Instant, Now, Run, RunEnd, RunId, RunUsage};
 
 use crate::Output;
+use crate::frames::plus;
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
     /// Rows that are not closed yet, oldest first.
     rows: Vec<Row>,
     answered: Option<Instant>,
-    /// Frame counts at the boundaries between rows; `None` while the count is under way.
-    boundaries: Vec<Option<Frames>>,
+    /// Frame counts at the boundaries between rows.
+    boundaries: Vec<Boundary>,
     next_mark: Instant,
+}
+
+#[derive(Debug)]
+struct Boundary {
+    frames: Frames,
+    /// Legs whose count is under way.
+    waiting: u32,
 }
 
 #[derive(Debug)]
@@ -48,7 +56,7 @@ impl Ledger {
         Self {
             rows: Vec::new(),
             answered: None,
-            boundaries: vec![Some(Frames::default())],
+            boundaries: vec![Boundary { frames: Frames::default(), waiting: 0 }],
             next_mark: now.at + MARK_EVERY,
         }
     }
@@ -88,23 +96,21 @@ impl Ledger {
         }
     }
 
-    /// The place of a count that is asked for now. When there is no sound to count (`frames` is
-    /// known already) it is filled at once.
-    pub(crate) fn boundary(&mut self, frames: Option<Frames>) -> usize {
-        self.boundaries.push(frames);
-        self.boundaries.len() - 1
+    /// The place of the next boundary.
+    pub(crate) fn next_boundary(&self) -> usize {
+        self.boundaries.len()
     }
 
+    /// A boundary now: what is known of its frames, and of how many legs the count is to come.
+    pub(crate) fn boundary(&mut self, frames: Frames, waiting: u32) {
+        self.boundaries.push(Boundary { frames, waiting });
+    }
+
+    /// The count of one leg.
     pub(crate) fn counted(&mut self, boundary: usize, frames: Frames) {
-        if let Some(slot) = self.boundaries.get_mut(boundary) {
-            slot.get_or_insert(frames);
-        }
-    }
-
-    /// The sound has ended: every count still under way is this one.
-    pub(crate) fn counted_last(&mut self, frames: Frames) {
-        for slot in &mut self.boundaries {
-            slot.get_or_insert(frames);
+        if let Some(slot) = self.boundaries.get_mut(boundary).filter(|slot| slot.waiting > 0) {
+            slot.frames = plus(slot.frames, frames);
+            slot.waiting -= 1;
         }
     }
 
@@ -162,7 +168,7 @@ impl Ledger {
             if row.time == Time::Holding {
                 return true;
             }
-            let has_frames = row.to.is_none_or(|to| boundaries.get(to).is_none_or(Option::is_some));
+            let has_frames = row.to.is_none_or(|to| boundaries.get(to).is_none_or(|slot| slot.waiting == 0));
             if !(closing.has_usage && has_frames) && closing.deadline > now.at {
                 return true;
             }
@@ -195,6 +201,10 @@ impl Ledger {
 
     pub(crate) fn is_settled(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.is_some()
     }
 
     pub(crate) fn next_mark(&self) -> Instant {
@@ -237,8 +247,8 @@ impl Row {
         own.host_calls = usage.host_calls;
     }
 
-    fn count_frames(&mut self, boundaries: &[Option<Frames>], latest: Option<Frames>) {
-        let known = |at: usize| boundaries.get(at).copied().flatten();
+    fn count_frames(&mut self, boundaries: &[Boundary], latest: Option<Frames>) {
+        let known = |at: usize| boundaries.get(at).filter(|slot| slot.waiting == 0).map(|slot| slot.frames);
         let from = known(self.from).unwrap_or_default();
         if let Some(to) = self.to.and_then(known).or(latest) {
             self.run.usage.frames_sent = to.sent.saturating_sub(from.sent);

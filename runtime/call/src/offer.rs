@@ -1,17 +1,13 @@
 //! From what was agreed in session descriptions to what media is told.
 
-use callbox_model::{Codec, MediaPlan, Offered, Remote, TenantId};
+use callbox_model::{Codec, Remote};
 use callbox_sdp::{Agreed, Codec as Described};
-
-pub(crate) fn plan(tenant: TenantId, offered: &Offered, agreed: Option<&Agreed>) -> MediaPlan {
-    MediaPlan { tenant, local: offered.local, peer: offered.peer, remote: agreed.map(remote) }
-}
 
 pub(crate) fn codec_name(agreed: &Agreed) -> String {
     agreed.codec.name().to_owned()
 }
 
-fn remote(agreed: &Agreed) -> Remote {
+pub(crate) fn remote(agreed: &Agreed) -> Remote {
     Remote {
         rtp: agreed.rtp,
         rtcp: agreed.rtcp,

@@ -1,20 +1,28 @@
-//! What the leg hears. Media plays one thing at a time; what is replaced is told so when its
+//! What a leg hears. Media plays one thing at a time; what is replaced is told so when its
 //! successor's first frame is ready, so for a moment two are known here.
 
 use std::collections::BTreeMap;
 
 use callbox_model::{
-    Change, MediaCommand, MediaFault, Millis, Outcome, PlayEnd, PlayOptions, Played, Sound, Source, Speech, StepError,
+    Change, LegNumber, MediaCommand, MediaFault, Millis, Outcome, PlayEnd, PlayOptions, Played, Sound, Source, Speech, StepError,
     StepId, StepOutcome, Tone,
 };
 
 use crate::call::Call;
 use crate::control::Wait;
-use crate::{Output, line};
+use crate::leg::Leg;
+use crate::Output;
+use crate::sound::media_words;
 
 #[derive(Debug, Default)]
 pub(crate) struct Plays {
     open: BTreeMap<StepId, Play>,
+}
+
+impl Plays {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
 }
 
 #[derive(Debug)]
@@ -49,67 +57,102 @@ impl Call {
         options: PlayOptions,
         out: &mut Vec<Output>,
     ) -> Result<StepId, StepError> {
-        self.check_leg(options.leg)?;
+        let number = self.check_leg(options.leg)?;
         self.check_play(&options)?;
         if sources.is_empty() {
             return Err(StepError::Argument("sources: there is nothing to play".to_owned()));
         }
         let (sounds, words) = self.sounds(sources)?;
-        self.check_heard()?;
+        self.check_heard(number)?;
         // Whoever plays takes the leg over from a gather's prompt; the gather goes on without it.
         let step = self.next_step();
         self.record(Change::StepStarted { step, kind: "play".to_owned(), detail: words }, out);
         let stop_on = options.stop_on.unwrap_or_default();
-        self.plays.open.insert(step, Play { player: Player::Module, stop_on, stopped: Stopped::No });
         let (repeat, gain_db) = (options.repeat.unwrap_or(1), options.gain_db.unwrap_or(0));
-        out.push(Output::Media(self.leg, MediaCommand::Play { step, sounds, repeat, gain_db }));
+        if let Some(leg) = self.legs.get_mut(number) {
+            leg.plays.open.insert(step, Play { player: Player::Module, stop_on, stopped: Stopped::No });
+            leg.line.media(MediaCommand::Play { step, sounds, repeat, gain_db }, out);
+        }
         Ok(step)
     }
 
-    /// A prompt, or callbox's own words.
-    pub(crate) fn play_as(&mut self, step: StepId, player: Player, speech: Speech, out: &mut Vec<Output>) {
+    /// callbox's own words.
+    pub(crate) fn speak(&mut self, number: LegNumber, step: StepId, speech: Speech, out: &mut Vec<Output>) {
         let detail = format!("say \"{}\"", speech.text);
         self.record(Change::StepStarted { step, kind: "play".to_owned(), detail }, out);
-        self.play_sounds(step, player, vec![Sound::Speech(speech)], out);
+        self.play_sounds(number, step, Player::Callbox, vec![Sound::Speech(speech)], out);
     }
 
-    pub(crate) fn play_sounds(&mut self, step: StepId, player: Player, sounds: Vec<Sound>, out: &mut Vec<Output>) {
-        self.plays.open.insert(step, Play { player, stop_on: String::new(), stopped: Stopped::No });
-        out.push(Output::Media(self.leg, MediaCommand::Play { step, sounds, repeat: 1, gain_db: 0 }));
+    pub(crate) fn play_sounds(
+        &mut self,
+        number: LegNumber,
+        step: StepId,
+        player: Player,
+        sounds: Vec<Sound>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(leg) = self.legs.get_mut(number) {
+            leg.plays.open.insert(step, Play { player, stop_on: String::new(), stopped: Stopped::No });
+            leg.line.media(MediaCommand::Play { step, sounds, repeat: 1, gain_db: 0 }, out);
+        }
     }
 
     /// `stop` of a play. False when there is no such play.
     pub(crate) fn stop_play(&mut self, step: StepId, out: &mut Vec<Output>) -> bool {
-        let Some(play) = self.plays.open.get_mut(&step) else { return false };
-        if play.stopped == Stopped::No {
-            play.stopped = Stopped::Asked;
-            out.push(Output::Media(self.leg, MediaCommand::StopPlay { step }));
+        for leg in &mut self.legs.all {
+            let Some(play) = leg.plays.open.get_mut(&step) else { continue };
+            if play.stopped == Stopped::No {
+                play.stopped = Stopped::Asked;
+                leg.line.media(MediaCommand::StopPlay { step }, out);
+            }
+            return true;
         }
-        true
+        false
+    }
+
+    /// All that plays on a leg, and what is recorded there.
+    pub(crate) fn stop_sounds(&mut self, number: LegNumber, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        for (&step, play) in &mut leg.plays.open {
+            if play.stopped == Stopped::No {
+                play.stopped = Stopped::Asked;
+                leg.line.media(MediaCommand::StopPlay { step }, out);
+            }
+        }
+        if let Some(recorder) = &leg.recorder {
+            leg.line.media(MediaCommand::StopRecord { step: recorder.step }, out);
+        }
     }
 
     /// A digit ends what named it in `stop-on`.
-    pub(crate) fn stop_plays_on(&mut self, digit: char, out: &mut Vec<Output>) {
-        for (&step, play) in &mut self.plays.open {
+    pub(crate) fn stop_plays_on(&mut self, number: LegNumber, digit: char, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        for (&step, play) in &mut leg.plays.open {
             if play.stopped == Stopped::No && play.stop_on.contains(digit) {
                 play.stopped = Stopped::ByDigit(digit);
-                out.push(Output::Media(self.leg, MediaCommand::StopPlay { step }));
+                leg.line.media(MediaCommand::StopPlay { step }, out);
             }
         }
     }
 
-    pub(crate) fn played(&mut self, step: StepId, length: Millis, end: PlayEnd, out: &mut Vec<Output>) {
-        let Some(play) = self.plays.open.remove(&step) else {
+    pub(crate) fn played(
+        &mut self,
+        number: LegNumber,
+        step: StepId,
+        length: Millis,
+        end: PlayEnd,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        let Some(play) = leg.plays.open.remove(&step) else {
             self.strays += 1;
             return;
         };
+        let ended = leg.ended().or_else(|| self.stage.cause()).cloned();
         let outcome = match (&end, &play.stopped) {
             (PlayEnd::Failed(fault), _) => Outcome::Failed(play_error(fault)),
             // Media ends what plays when the leg ends.
-            (_, _) if self.line.ended().is_some() => {
-                let cause = self.line.ended().cloned();
-                Outcome::Failed(cause.map_or(StepError::Stopped, StepError::Ended))
-            }
+            (_, _) if ended.is_some() => Outcome::Failed(ended.map_or(StepError::Stopped, StepError::Ended)),
             (PlayEnd::Finished, _) => Outcome::Played(Played { length, stopped_by: None }),
             (_, Stopped::ByDigit(digit)) => Outcome::Played(Played { length, stopped_by: Some(digit.to_string()) }),
             (PlayEnd::Stopped | PlayEnd::Replaced, _) => Outcome::Failed(StepError::Stopped),
@@ -119,7 +162,7 @@ impl Call {
         }
         match play.player {
             Player::Module => self.done(step, |wait| *wait == Wait::Play(step), outcome, out),
-            Player::Prompt => self.prompt_ended(step, &end, out),
+            Player::Prompt => self.prompt_ended(number, step, &end, out),
             Player::Callbox => self.last_words_said(step, out),
         }
     }
@@ -139,15 +182,20 @@ impl Call {
     }
 
     /// Media's port is closed: nothing that still seems to play does.
-    pub(crate) fn forget_plays(&mut self, out: &mut Vec<Output>) {
-        while let Some((&step, _)) = self.plays.open.first_key_value() {
-            self.played(step, 0, PlayEnd::Stopped, out);
+    pub(crate) fn forget_plays(&mut self, number: LegNumber, out: &mut Vec<Output>) {
+        while let Some(step) = self.legs.get(number).and_then(|leg| leg.plays.open.first_key_value()) {
+            self.played(number, *step.0, 0, PlayEnd::Stopped, out);
         }
     }
 
     pub(crate) fn running_steps(&self) -> Vec<StepId> {
-        let record = self.recorder.as_ref().map(|recorder| recorder.step);
-        self.plays.open.keys().copied().chain(record).collect()
+        let of_a_leg = |leg: &Leg| {
+            let record = leg.recorder.as_ref().map(|recorder| recorder.step);
+            leg.plays.open.keys().copied().chain(record).collect::<Vec<_>>()
+        };
+        let mut steps: Vec<_> = self.legs.all.iter().flat_map(of_a_leg).collect();
+        steps.sort_unstable();
+        steps
     }
 
     pub(crate) fn next_step(&mut self) -> StepId {
@@ -176,20 +224,10 @@ impl Call {
             .collect();
         Ok((sounds, words.join(", ")))
     }
-
-    /// A step that needs the leg's sound.
-    pub(crate) fn check_heard(&self) -> Result<(), StepError> {
-        match (&self.line.signal, self.line.can_be_heard()) {
-            (line::Signal::Ended(cause), _) => Err(StepError::Ended(cause.clone())),
-            (_, true) => Ok(()),
-            (line::Signal::Leaving { .. }, _) => Err(StepError::State("the call is being hung up".to_owned())),
-            _ => Err(StepError::State("nothing can be heard yet: answer first, or ring with early media".to_owned())),
-        }
-    }
 }
 
 fn play_error(fault: &MediaFault) -> StepError {
-    let words = line::media_words(fault);
+    let words = media_words(fault);
     match fault {
         MediaFault::NoAsset(_) => StepError::Argument(words),
         _ => StepError::Unavailable(words),
@@ -223,6 +261,14 @@ pub(crate) fn outcome_words(outcome: &Outcome) -> String {
             | StepError::Unavailable(why)
             | StepError::Other(why),
         ) => format!("failed: {why}"),
-        Outcome::Done | Outcome::Info(_) | Outcome::Started(_) | Outcome::Event(_) => "done".to_owned(),
+        // Of steps that are not written down.
+        Outcome::Done
+        | Outcome::Info(_)
+        | Outcome::Started(_)
+        | Outcome::Event(_)
+        | Outcome::Legs(_)
+        | Outcome::Headers(_)
+        | Outcome::Dialling(_)
+        | Outcome::Status(_) => "done".to_owned(),
     }
 }

@@ -1,14 +1,15 @@
-//! Recording the leg. It runs beside what is played, one at a time.
+//! Recording a leg. It runs beside what is played, one at a time.
 
 use callbox_model::{
-    Change, MediaCommand, Millis, Outcome, RecordEnd, RecordOptions, RecordPlan, Recorded, RecordingId, StepError,
+    Change, LegNumber, MediaCommand, Millis, Outcome, RecordEnd, RecordOptions, RecordPlan, Recorded, RecordingId, StepError,
     StepId, Tracks,
 };
 
 use crate::Output;
 use crate::call::Call;
 use crate::control::Wait;
-use crate::line::media_words;
+use crate::leg::Leg;
+use crate::sound::media_words;
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -24,19 +25,17 @@ impl Call {
         options: RecordOptions,
         out: &mut Vec<Output>,
     ) -> Result<StepId, StepError> {
-        self.check_leg(options.leg)?;
+        let number = self.check_leg(options.leg)?;
         let max = self.check_record(&options)?;
-        self.check_heard()?;
-        if let Some(recorder) = &self.recorder {
-            let why = format!("leg 1 is being recorded already, by step {}", recorder.step);
+        self.check_heard(number)?;
+        if let Some(recorder) = self.legs.get(number).and_then(|leg| leg.recorder.as_ref()) {
+            let why = format!("leg {number} is being recorded already, by step {}", recorder.step);
             return Err(StepError::State(why));
         }
         let step = self.next_step();
         let recording = RecordingId::new(&self.ids, self.now.wall);
         self.record(Change::StepStarted { step, kind: "record".to_owned(), detail: recording.to_string() }, out);
         self.record(Change::RecordingStarted { recording, step }, out);
-        self.recorder =
-            Some(Recorder { step, recording, stop_on: options.stop_on.unwrap_or_default(), stopped_by: None });
         let plan = RecordPlan {
             recording,
             tenant: self.tenant,
@@ -45,16 +44,18 @@ impl Call {
             silence: options.silence,
             beep: options.beep == Some(true),
         };
-        out.push(Output::Media(self.leg, MediaCommand::Record { step, plan }));
+        if let Some(leg) = self.legs.get_mut(number) {
+            let stop_on = options.stop_on.unwrap_or_default();
+            leg.recorder = Some(Recorder { step, recording, stop_on, stopped_by: None });
+            leg.line.media(MediaCommand::Record { step, plan }, out);
+        }
         Ok(step)
     }
 
     /// `stop` of a recording. False when there is no such recording.
     pub(crate) fn stop_recording(&mut self, step: StepId, out: &mut Vec<Output>) -> bool {
-        if !self.is_recording(step) {
-            return false;
-        }
-        out.push(Output::Media(self.leg, MediaCommand::StopRecord { step }));
+        let Some(leg) = self.recorded_leg(step) else { return false };
+        leg.line.media(MediaCommand::StopRecord { step }, out);
         true
     }
 
@@ -64,28 +65,28 @@ impl Call {
         silence: bool,
         out: &mut Vec<Output>,
     ) -> Result<(), StepError> {
-        self.check_recording(step)?;
-        out.push(Output::Media(self.leg, MediaCommand::PauseRecord { step, silence }));
+        self.check_recording(step)?.line.media(MediaCommand::PauseRecord { step, silence }, out);
         Ok(())
     }
 
     pub(crate) fn resume_recording(&mut self, step: StepId, out: &mut Vec<Output>) -> Result<(), StepError> {
-        self.check_recording(step)?;
-        out.push(Output::Media(self.leg, MediaCommand::ResumeRecord { step }));
+        self.check_recording(step)?.line.media(MediaCommand::ResumeRecord { step }, out);
         Ok(())
     }
 
-    pub(crate) fn stop_recording_on(&mut self, digit: char, out: &mut Vec<Output>) {
-        let Some(recorder) = &mut self.recorder else { return };
+    pub(crate) fn stop_recording_on(&mut self, number: LegNumber, digit: char, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        let Some(recorder) = &mut leg.recorder else { return };
         if recorder.stopped_by.is_none() && recorder.stop_on.contains(digit) {
             recorder.stopped_by = Some(digit);
             let step = recorder.step;
-            out.push(Output::Media(self.leg, MediaCommand::StopRecord { step }));
+            leg.line.media(MediaCommand::StopRecord { step }, out);
         }
     }
 
-    pub(crate) fn recorded(&mut self, step: StepId, end: RecordEnd, out: &mut Vec<Output>) {
-        let Some(recorder) = self.recorder.take_if(|recorder| recorder.step == step) else {
+    pub(crate) fn recorded(&mut self, number: LegNumber, step: StepId, end: RecordEnd, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        let Some(recorder) = leg.recorder.take_if(|recorder| recorder.step == step) else {
             self.strays += 1;
             return;
         };
@@ -106,23 +107,19 @@ impl Call {
     }
 
     /// Media's port is closed, and it has not told of the recording's end.
-    pub(crate) fn forget_recording(&mut self, out: &mut Vec<Output>) {
-        if let Some(step) = self.recorder.as_ref().map(|recorder| recorder.step) {
+    pub(crate) fn forget_recording(&mut self, number: LegNumber, out: &mut Vec<Output>) {
+        if let Some(step) = self.legs.get(number).and_then(|leg| Some(leg.recorder.as_ref()?.step)) {
             let fault = callbox_model::MediaFault::Node("the recording did not come to its end".to_owned());
-            self.recorded(step, RecordEnd::Failed(fault), out);
+            self.recorded(number, step, RecordEnd::Failed(fault), out);
         }
     }
 
-    fn is_recording(&self, step: StepId) -> bool {
-        self.recorder.as_ref().is_some_and(|recorder| recorder.step == step)
+    fn recorded_leg(&self, step: StepId) -> Option<&Leg> {
+        self.legs.all.iter().find(|leg| leg.recorder.as_ref().is_some_and(|recorder| recorder.step == step))
     }
 
-    fn check_recording(&self, step: StepId) -> Result<(), StepError> {
-        if self.is_recording(step) {
-            Ok(())
-        } else {
-            Err(StepError::State(format!("step {step} is no running recording")))
-        }
+    fn check_recording(&self, step: StepId) -> Result<&Leg, StepError> {
+        self.recorded_leg(step).ok_or_else(|| StepError::State(format!("step {step} is no running recording")))
     }
 
     /// The longest that this recording may become.

@@ -1,13 +1,14 @@
 //! What the module in control asks for. Each ask is answered once: here, or when its step is done.
 
-use callbox_model::{GatherOptions, Outcome, RunId, Source, Step, StepError, StepId};
+use callbox_model::{GatherOptions, LegNumber, Outcome, RunId, Source, Step, StepError, StepId};
 
 use crate::Output;
 use crate::call::Call;
 use crate::control::Wait;
+use crate::line::LegAsk;
 
 /// How an ask goes on.
-enum Answer {
+pub(crate) enum Answer {
     Now(Outcome),
     When(Wait),
 }
@@ -39,8 +40,8 @@ impl Call {
     }
 
     fn begin(&mut self, step: Step, out: &mut Vec<Output>) -> Result<Answer, StepError> {
-        let is_note = matches!(step, Step::Info | Step::Checkpoint { .. });
-        if let (Some(cause), false) = (self.line.ended(), is_note) {
+        let is_note = matches!(step, Step::Info | Step::Legs | Step::Checkpoint { .. });
+        if let (Some(cause), false) = (self.ended(), is_note) {
             return Err(StepError::Ended(cause.clone()));
         }
         match step {
@@ -55,13 +56,8 @@ impl Call {
                 self.reject(status, reason, headers, out).map(Answer::When)
             }
             Step::Hangup { leg, reason } => {
-                self.check_leg(leg)?;
                 self.check_reason(reason.as_deref())?;
-                if matches!(self.line.signal, crate::line::Signal::Leaving { .. }) {
-                    return Ok(Answer::Now(Outcome::Done));
-                }
-                self.hang_up(reason, out);
-                Ok(Answer::When(Wait::Hangup))
+                self.ask_to_hang_up(leg, reason, out)
             }
             Step::Play { sources, options, wait } => {
                 let step = self.play(sources, options, out)?;
@@ -97,9 +93,42 @@ impl Call {
                 self.control.keep(state);
                 Ok(Answer::Now(Outcome::Done))
             }
+            Step::Legs => Ok(Answer::Now(Outcome::Legs(self.standing_legs()))),
+            Step::LegHeaders { leg } => {
+                let headers = self.visible(&self.legs.check(leg)?.line.headers);
+                Ok(Answer::Now(Outcome::Headers(headers)))
+            }
+            Step::Dial { targets, options } => self.dial(targets, options, out),
+            Step::Bridge { a, b, digits } => self.bridge(a, b, digits, out).map(Answer::When),
+            Step::Part { leg } => self.part(leg, out).map(Answer::When),
+            Step::Hold { leg } => self.hold(leg, out),
+            Step::Resume { leg } => self.resume(leg, out),
+            Step::Refer { leg, to, timeout } => self.refer(leg, to, timeout, out).map(Answer::When),
+            Step::AnswerRefer { leg, status } => self.answer_refer(leg, status, out).map(Answer::When),
+            Step::Give { leg, to } => self.give(leg, &to, out).map(Answer::When),
+            Step::Send { to, body } => self.send(&to, body, out).map(Answer::When),
+            Step::SendDigits { leg, digits } => self.send_digits(leg, &digits, out).map(Answer::When),
             // `step` has taken care of these two: they must know their ask before they begin.
             Step::Next { .. } | Step::Gather { .. } => Ok(Answer::Now(Outcome::Event(None))),
         }
+    }
+
+    /// One leg, or the call: all of them.
+    fn ask_to_hang_up(
+        &mut self,
+        leg: Option<LegNumber>,
+        reason: Option<String>,
+        out: &mut Vec<Output>,
+    ) -> Result<Answer, StepError> {
+        // Of the call, the good-bye to its own leg is waited for, or to the first that is left.
+        let first = self.legs.all.first().map_or(1, |leg| leg.number);
+        let number = self.check_leg(Some(leg.unwrap_or(first)))?;
+        match leg {
+            Some(number) => self.hang_up_leg(number, reason, out),
+            None => self.hang_up(reason.as_deref(), out),
+        }
+        let is_asked = self.legs.get(number).is_some_and(|leg| leg.line.asks.has(LegAsk::Hangup));
+        Ok(if is_asked { Answer::When(Wait::Hangup(number)) } else { Answer::Now(Outcome::Done) })
     }
 
     /// Digits that wait in line may end it at once: who waits for it stands before it begins.
@@ -112,19 +141,20 @@ impl Call {
         wait: bool,
         out: &mut Vec<Output>,
     ) {
-        let begun = match self.line.ended() {
+        let begun = match self.ended() {
             Some(cause) => Err(StepError::Ended(cause.clone())),
             None => self.gather(prompt, options, out),
         };
         match begun {
             Err(error) => out.push(Output::Outcome { run, ask, outcome: Outcome::Failed(error) }),
-            Ok((step, prompt)) => {
+            Ok(gathering) => {
+                let step = gathering.step;
                 if wait {
                     self.wait(ask, Wait::Gather(step));
                 } else {
                     out.push(Output::Outcome { run, ask, outcome: Outcome::Started(step) });
                 }
-                self.begin_gather(step, prompt, out);
+                self.begin_gather(gathering, out);
             }
         }
     }

@@ -1,5 +1,10 @@
 //! Calls in virtual time, against a small world of a far end, media and a sandbox.
 
+mod bridging;
+mod dialling;
+mod drivers;
 mod flows;
+mod giving;
 mod programs;
+mod transfers;
 mod world;

@@ -11,9 +11,11 @@ pub struct Description {
     pub audio: Audio,
     /// Place of the audio stream among all.
     pub(crate) index: usize,
-    /// `media proto fmt` of every stream in order, to decline them by.
-    pub(crate) streams: Vec<(String, String, String)>,
+    pub(crate) streams: Vec<Stream>,
 }
+
+/// `media proto fmt` of one stream, to decline it by.
+pub(crate) type Stream = (String, String, String);
 
 /// The first audio stream.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Session descriptions (RFC 8866) and offer/answer (RFC 3264) for one stream of telephone audio.
 //!
 //! [`Description::read`] takes what a far end sent; [`Session`] writes ours: [`Session::offer`],
-//! [`Session::answer`], and [`Session::accept`] for an answer to our offer. Each gives the bytes
-//! to send and an [`Agreed`] stream: where to send, in which codec, with which payload types.
+//! [`Session::answer`], and [`Session::accept`] for an answer to our offer. An offer may come at
+//! any time of a session's life: its streams keep their places, its payload types their meaning.
+//! Each gives the bytes to send and an [`Agreed`] stream: where to send, in which codec, with which payload types.
 //!
 //! It knows PCMU, PCMA and telephone-event. It does no encryption, no ICE, and no bundling: a
 //! stream that demands those is refused with an [`Error`] that says so, and further streams of a

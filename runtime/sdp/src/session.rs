@@ -3,16 +3,21 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use crate::description::Stream;
 use crate::{Audio, Codec, Description, Direction, Error};
 
 /// One end's session. Counts its versions (RFC 3264 8: one more with each change).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
     id: u64,
     version: u64,
     last: Option<String>,
-    /// Streams of the offer that stands, ours or theirs, so that later ones keep their places.
-    streams: usize,
+    /// The streams that stand, so that later descriptions keep their places. Empty: ours alone.
+    streams: Vec<Stream>,
+    /// Place of the audio stream among them.
+    index: usize,
+    /// Their payload type of telephone-event, once they have named one.
+    events: Option<u8>,
 }
 
 /// What flows from now on.
@@ -41,14 +46,16 @@ impl Session {
     /// `id` names the session for its life; any number that is not used twice will do.
     pub fn new(id: u64) -> Self {
         // RFC 8866 5.2 leaves 64 bits; some far ends read 63.
-        Self { id: id >> 1, version: 0, last: None, streams: 1 }
+        Self { id: id >> 1, version: 0, last: None, streams: Vec::new(), index: 0, events: None }
     }
 
-    /// All that we speak: for late offers and for legs we dial.
+    /// All that we speak: for late offers, for legs we dial, and for changes of a session that
+    /// stands (hold and resume).
     pub fn offer(&mut self, local: SocketAddr, direction: Direction) -> Vec<u8> {
         let codecs = [(0, Codec::Pcmu), (8, Codec::Pcma)];
-        self.streams = 1;
-        let media = audio_lines(local.port(), &codecs, Some(OUR_EVENTS), direction);
+        // RFC 3264 8.3.2: a payload type keeps its meaning for the life of the session.
+        let audio = audio_lines(local.port(), &codecs, Some(self.events.unwrap_or(OUR_EVENTS)), direction);
+        let media = if self.streams.is_empty() { audio } else { in_places(&self.streams, self.index, &audio) };
         self.write(local.ip(), &media)
     }
 
@@ -56,24 +63,25 @@ impl Session {
     pub fn answer(&mut self, offer: &Description, local: SocketAddr, wanted: Direction) -> Result<Written, Error> {
         let audio = &offer.audio;
         let direction = meet(audio.direction.mirrored(), wanted);
-        let mut media = String::new();
-        for (place, (kind, proto, formats)) in offer.streams.iter().enumerate() {
-            if place == offer.index {
-                media.push_str(&audio_lines(local.port(), &audio.codecs, audio.events, direction));
-            } else {
-                // RFC 3264 6: a stream is declined with port 0, in its place.
-                let _ = write!(media, "m={kind} 0 {proto} {formats}\r\n");
-            }
-        }
-        self.streams = offer.streams.len();
         let agreed = agree(audio, direction)?;
+        let ours = audio_lines(local.port(), &audio.codecs, audio.events, direction);
+        let media = if offer.streams.len() == 1 {
+            self.streams.clear();
+            ours
+        } else {
+            self.streams.clone_from(&offer.streams);
+            in_places(&offer.streams, offer.index, &ours)
+        };
+        self.index = offer.index;
+        self.events = audio.events.or(self.events);
         Ok(Written { body: self.write(local.ip(), &media), agreed })
     }
 
     /// Reads the answer to our offer.
     pub fn accept(&self, answer: &Description, offered: Direction) -> Result<Agreed, Error> {
-        if answer.streams.len() != self.streams {
-            return Err(Error::StreamCount { offered: self.streams, found: answer.streams.len() });
+        let offered_streams = self.streams.len().max(1);
+        if answer.streams.len() != offered_streams {
+            return Err(Error::StreamCount { offered: offered_streams, found: answer.streams.len() });
         }
         agree(&answer.audio, meet(answer.audio.direction.mirrored(), offered))
     }
@@ -88,6 +96,19 @@ impl Session {
         let (id, version) = (self.id, self.version);
         format!("v=0\r\no=- {id} {version} IN {family} {address}\r\n{body}").into_bytes()
     }
+}
+
+/// RFC 3264 6 and 8: a stream that is not ours is declined with port 0, in its place.
+fn in_places(streams: &[Stream], index: usize, audio: &str) -> String {
+    let mut media = String::new();
+    for (place, (kind, proto, formats)) in streams.iter().enumerate() {
+        if place == index {
+            media.push_str(audio);
+        } else {
+            let _ = write!(media, "m={kind} 0 {proto} {formats}\r\n");
+        }
+    }
+    media
 }
 
 /// What both want.

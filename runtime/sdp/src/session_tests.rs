@@ -134,6 +134,28 @@ fn our_offer_and_their_answer_agree() {
     assert_eq!((agreed.payload, agreed.events), (0, Some(101)));
 }
 
+#[test]
+fn a_later_offer_keeps_the_streams_and_payload_types_of_the_first() {
+    let theirs = offer(
+        "m=video 9000 RTP/AVP 99\r\nm=audio 7078 RTP/AVP 0 96\r\na=rtpmap:96 telephone-event/8000\r\nm=image 9002 udptl t38\r\n",
+    );
+    let mut ours = Session::new(2);
+    ours.answer(&Description::read(theirs.as_bytes()).unwrap(), local(), Direction::SendRecv).unwrap();
+    let held = String::from_utf8(ours.offer(local(), Direction::SendOnly)).unwrap();
+    let streams: Vec<_> = held.lines().filter(|line| line.starts_with("m=")).collect();
+    assert_eq!(streams, ["m=video 0 RTP/AVP 99", "m=audio 4000 RTP/AVP 0 8 96", "m=image 0 udptl t38"]);
+    assert!(held.contains("a=sendonly") && held.starts_with("v=0\r\no=- 1 2 "), "{held}");
+
+    let mut far = Session::new(4);
+    let read = Description::read(held.as_bytes()).unwrap();
+    let answer = far.answer(&read, "192.0.2.9:7078".parse().unwrap(), Direction::SendRecv).unwrap();
+    let agreed = ours.accept(&Description::read(&answer.body).unwrap(), Direction::SendOnly).unwrap();
+    assert_eq!((agreed.sends, agreed.receives, agreed.events), (true, false, Some(96)));
+    let alone = offer("m=audio 7078 RTP/AVP 0\r\na=recvonly\r\n");
+    let error = ours.accept(&Description::read(alone.as_bytes()).unwrap(), Direction::SendOnly).unwrap_err();
+    assert_eq!(error, Error::StreamCount { offered: 3, found: 1 });
+}
+
 proptest! {
     #[test]
     fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {

@@ -1,55 +1,73 @@
-//! A far end, media and a sandbox that do what they are told, after a moment of virtual time.
+//! A world of calls on several lanes, with far ends, media and a sandbox that do what they are told,
+//! after a moment of virtual time. It watches the promises that no input may break: who owns a leg,
+//! who commands it, that nothing comes after the end.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use callbox_model::*;
 
-use crate::{ApplicationPlan, Call, GuestEnd, HandlerPlan, Input, Output, Setup};
+use super::drivers::{Dialog, Manners, Port};
+use crate::{ApplicationPlan, Begin, Call, GuestEnd, HandlerPlan, Input, Outgoing, Output, PeerMessage, Setup};
 
 pub(super) struct World {
-    pub(super) call: Call,
+    calls: BTreeMap<CallId, Call>,
+    /// The one that tests speak of.
+    pub(super) main: CallId,
     pub(super) now: Now,
-    due: BTreeMap<(Instant, u64), Input>,
+    due: BTreeMap<(Instant, u64), Due>,
     serial: u64,
     asks: u64,
-    plays: BTreeMap<StepId, Instant>,
-    recordings: BTreeMap<StepId, Instant>,
-    sound: Port,
-    leg_ended: bool,
-    frames: Frames,
+    ids: Arc<IdSource>,
+    pub(super) keys: Arc<LegSource>,
+    pub(super) application: Arc<ApplicationPlan>,
+    pub(super) dialogs: BTreeMap<LegKey, Dialog>,
+    pub(super) ports: BTreeMap<LegKey, Port>,
+    owners: BTreeMap<LegKey, CallId>,
+    /// Who has taken a leg that its owner has not released.
+    adopting: BTreeMap<LegKey, CallId>,
+    /// What comes of a leg reaches its new owner no earlier.
+    transit: BTreeMap<LegKey, Instant>,
+    /// Messages between two calls keep their order.
+    mail: BTreeMap<(CallId, CallId), Instant>,
+    /// How long a message between calls takes: these, in turn.
+    pub(super) delays_ms: Vec<u64>,
+    delayed: usize,
     /// Modules in the order in which they were started.
     pub(super) guests: Vec<Guest>,
     pub(super) outcomes: VecDeque<(RunId, u64, Outcome)>,
     pub(super) leg_commands: Vec<LegCommand>,
+    /// The same, with whom they went to.
+    pub(super) sent: Vec<(LegKey, LegCommand)>,
     pub(super) media_commands: Vec<MediaCommand>,
-    pub(super) events: Vec<Event>,
-    pub(super) rows: BTreeMap<RunId, Run>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) books: BTreeMap<CallId, Book>,
     pub(super) open_asks: Vec<(RunId, u64)>,
-    pub(super) is_over: bool,
+    over: BTreeSet<CallId>,
     /// Answers of the world that a test wants otherwise.
     pub(super) manners: Manners,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Port {
-    Closed,
-    Open,
+/// What is written down of one call.
+#[derive(Default)]
+pub(super) struct Book {
+    pub(super) events: Vec<Event>,
+    pub(super) rows: BTreeMap<RunId, Run>,
 }
 
-#[derive(Clone, Debug, Default)]
-pub(super) struct Manners {
-    pub(super) refuse_open: bool,
-    /// Nothing is heard of commands to the leg.
-    pub(super) deaf: bool,
-    pub(super) no_voice: bool,
-    /// What the ACK of our 200 carries.
-    pub(super) late_answer: Option<Vec<u8>>,
+#[derive(Debug)]
+pub(super) enum Due {
+    Leg(LegKey, LegEvent),
+    Media(LegKey, MediaEvent),
+    /// What a leg's earlier owner passes on.
+    Passed(CallId, Box<Input>),
+    To(CallId, Box<Input>),
 }
 
 #[derive(Clone)]
 pub(super) struct Guest {
+    pub(super) call: CallId,
     pub(super) run: RunId,
     pub(super) info: CallInfo,
     pub(super) is_running: bool,
@@ -84,19 +102,24 @@ pub(super) fn offered(offer: Option<&str>) -> Offered {
         called: "sip:100@192.0.2.1".to_owned(),
         target: "sip:100@192.0.2.1".to_owned(),
         caller_name: None,
-        headers: vec![
-            Header { name: "Subject".to_owned(), value: "hello".to_owned() },
-            Header { name: "X-Trace".to_owned(), value: "1".to_owned() },
-            Header { name: "User-Agent".to_owned(), value: "phone".to_owned() },
-        ],
+        headers: vec![header("Subject", "hello"), header("X-Trace", "1"), header("User-Agent", "phone")],
         offer: offer.map(|text| text.as_bytes().to_vec()),
         peer: "192.0.2.9".parse().unwrap(),
         local: "192.0.2.1".parse().unwrap(),
         sip_call_id: "abc".to_owned(),
+        replaces: None,
+        origin: Origin::Anonymous,
+        media_networks: Arc::new([]),
     }
 }
 
+pub(super) fn header(name: &str, value: &str) -> Header {
+    Header { name: name.to_owned(), value: value.to_owned() }
+}
+
+/// Of the main call's leg 1, where that was offered.
 pub(super) const LEG: LegKey = LegKey(1);
+pub(super) const TENANT: TenantId = TenantId::from_u128(3);
 
 impl World {
     pub(super) fn new(handlers: usize) -> Self {
@@ -104,47 +127,177 @@ impl World {
     }
 
     pub(super) fn with(application: ApplicationPlan, offered: Offered, manners: Manners) -> Self {
-        let now = Now { at: Instant::from_micros(1_000_000), wall: Wall(1_700_000_000_000_000) };
-        let mut out = Vec::new();
-        let setup = Setup {
-            call: CallId::from_u128(1),
-            tenant: TenantId::from_u128(3),
-            application: Arc::new(application),
-            number: "100".to_owned(),
-            leg: LEG,
-            offered: Box::new(offered),
-            ids: Arc::new(IdSource::new(0, 0, 0)),
-        };
-        let call = Call::new(now, setup, &mut out);
-        let mut world = Self {
-            call,
-            now,
-            due: BTreeMap::new(),
-            serial: 0,
-            asks: 0,
-            plays: BTreeMap::new(),
-            recordings: BTreeMap::new(),
-            sound: Port::Closed,
-            leg_ended: false,
-            frames: Frames::default(),
-            guests: Vec::new(),
-            outcomes: VecDeque::new(),
-            leg_commands: Vec::new(),
-            media_commands: Vec::new(),
-            events: Vec::new(),
-            rows: BTreeMap::new(),
-            open_asks: Vec::new(),
-            is_over: false,
-            manners,
-        };
-        world.carry(out);
+        let mut world = Self::empty(application, manners);
+        world.offer(TENANT, offered);
         world
     }
 
-    pub(super) fn input(&mut self, input: Input) {
+    /// An outbound call to these targets, as the world resolves them.
+    pub(super) fn dialled(handlers: usize, targets: &[&str]) -> Self {
+        let mut world = Self::empty(application(handlers), Manners::default());
+        world.dial(TENANT, targets);
+        world
+    }
+
+    pub(super) fn dial(&mut self, tenant: TenantId, targets: &[&str]) -> CallId {
+        let ways = targets.iter().flat_map(|target| super::drivers::ways(target)).collect();
+        let outgoing = Outgoing {
+            to: targets.join(", "),
+            ways,
+            headers: vec![header("X-Campaign", "7")],
+            timeout: 20_000,
+            input: Some("{\"order\":1}".to_owned()),
+        };
+        self.begin(tenant, Begin::Dial(Box::new(outgoing)))
+    }
+
+    pub(super) fn empty(application: ApplicationPlan, manners: Manners) -> Self {
+        Self {
+            calls: BTreeMap::new(),
+            main: CallId::from_u128(1),
+            now: Now { at: Instant::from_micros(1_000_000), wall: Wall(1_700_000_000_000_000) },
+            due: BTreeMap::new(),
+            serial: 0,
+            asks: 0,
+            ids: Arc::new(IdSource::new(0, 0, 0)),
+            keys: Arc::default(),
+            application: Arc::new(application),
+            dialogs: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            adopting: BTreeMap::new(),
+            transit: BTreeMap::new(),
+            mail: BTreeMap::new(),
+            delays_ms: vec![1],
+            delayed: 0,
+            guests: Vec::new(),
+            outcomes: VecDeque::new(),
+            leg_commands: Vec::new(),
+            sent: Vec::new(),
+            media_commands: Vec::new(),
+            outputs: Vec::new(),
+            books: BTreeMap::new(),
+            open_asks: Vec::new(),
+            over: BTreeSet::new(),
+            manners,
+        }
+    }
+
+    /// Another call comes in, on a lane of its own.
+    pub(super) fn offer(&mut self, tenant: TenantId, offered: Offered) -> CallId {
+        let leg = self.keys.next(self.books.len() as u8);
+        self.dialogs.insert(leg, Dialog::Standing);
+        self.begin(tenant, Begin::Offered { leg, offered: Box::new(offered) })
+    }
+
+    fn begin(&mut self, tenant: TenantId, begin: Begin) -> CallId {
+        let id = CallId::from_u128(self.books.len() as u128 + 1);
+        self.books.insert(id, Book::default());
+        if let Begin::Offered { leg, .. } = &begin {
+            self.owners.insert(*leg, id);
+        }
+        let setup = Setup {
+            call: id,
+            tenant,
+            application: self.application.clone(),
+            number: "100".to_owned(),
+            begin,
+            ids: self.ids.clone(),
+            legs: self.keys.clone(),
+            lane: self.books.len() as u8 - 1,
+        };
         let mut out = Vec::new();
-        self.call.handle(self.now, input, &mut out);
-        self.carry(out);
+        let call = Call::new(self.now, setup, &mut out);
+        self.calls.insert(id, call);
+        self.carry(id, out);
+        id
+    }
+
+    pub(super) fn call(&self) -> &Call {
+        &self.calls[&self.main]
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.contains(&self.main)
+    }
+
+    pub(super) fn all_over(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub(super) fn live_calls(&self) -> Vec<CallId> {
+        self.calls.keys().copied().collect()
+    }
+
+    pub(super) fn events(&self) -> &[Event] {
+        &self.books[&self.main].events
+    }
+
+    pub(super) fn rows(&self) -> &BTreeMap<RunId, Run> {
+        &self.books[&self.main].rows
+    }
+
+    /// Of a leg of the main call.
+    pub(super) fn dialog(&self, number: LegNumber) -> LegKey {
+        self.call().legs.get(number).expect("no such leg").line.dialog
+    }
+
+    pub(super) fn port(&self, number: LegNumber) -> LegKey {
+        self.call().legs.get(number).expect("no such leg").line.port
+    }
+
+    /// Port and dialog of a leg, while it has them.
+    pub(super) fn keys_of(&self, call: CallId, number: LegNumber) -> Option<(LegKey, LegKey)> {
+        self.calls.get(&call)?.legs.get(number).map(|leg| (leg.line.port, leg.line.dialog))
+    }
+
+    pub(super) fn port_of(&self, call: CallId, number: LegNumber) -> LegKey {
+        self.keys_of(call, number).expect("no such leg").0
+    }
+
+    pub(super) fn dialog_of(&self, call: CallId, number: LegNumber) -> LegKey {
+        self.keys_of(call, number).expect("no such leg").1
+    }
+
+    pub(super) fn is_over_of(&self, call: CallId) -> bool {
+        self.over.contains(&call)
+    }
+
+    /// By an operator; the module returns.
+    pub(super) fn hang_up(&mut self, call: CallId) {
+        self.input_to(call, Input::HangUp { by: "an operator".to_owned() });
+        if let Some(run) = self.guest_of(call).map(|guest| guest.run) {
+            self.end_run(run, GuestEnd::Ok);
+        }
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.input_to(self.main, input);
+    }
+
+    pub(super) fn input_to(&mut self, id: CallId, input: Input) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let mut out = Vec::new();
+        call.handle(self.now, input, &mut out);
+        self.carry(id, out);
+        self.check_owners();
+    }
+
+    /// Exactly one call acts on a leg, and none is lost.
+    fn check_owners(&self) {
+        for (key, owner) in &self.owners {
+            let holds = |call: &&Call| call.legs.all.iter().any(|leg| leg.line.port == *key && !leg.is_on_offer());
+            let holders = self.calls.values().filter(holds).count();
+            assert!(holders <= 1, "{key:?} has {holders} owners");
+            assert!(self.calls.contains_key(owner), "{key:?} is owned by a call that is over");
+        }
+        for (key, port) in &self.ports {
+            if matches!(port, Port::Open { .. }) {
+                let is_known = |call: &Call| call.legs.by_port(*key).is_some() || call.husks.has(*key);
+                let is_travelling = self.adopting.contains_key(key);
+                assert!(is_travelling || self.calls.values().any(is_known), "nobody knows of the open port {key:?}");
+            }
+        }
     }
 
     /// Lets time pass: what is due is told, deadlines are ticked.
@@ -152,32 +305,95 @@ impl World {
         let end = self.now.at + time;
         for _ in 0..100_000 {
             let next_due = self.due.first_key_value().map(|((at, _), _)| *at);
-            let next_tick = self.call.next_deadline().map(|(at, _)| at).filter(|_| !self.is_over);
-            let Some(at) = [next_due, next_tick].into_iter().flatten().min().filter(|at| *at <= end) else {
+            let deadlines = self.calls.iter().filter_map(|(id, call)| Some((call.next_deadline()?.0, *id)));
+            let next_tick = deadlines.min();
+            let next = [next_due, next_tick.map(|(at, _)| at)].into_iter().flatten().min();
+            let Some(at) = next.filter(|at| *at <= end) else {
                 self.go_to(end);
                 return;
             };
             self.go_to(at);
             if next_due == Some(at) {
-                let (_, input) = self.due.pop_first().unwrap();
-                self.input(input);
-            } else {
-                self.input(Input::Tick);
-                let after = self.call.next_deadline();
+                self.deliver_due();
+            } else if let Some((_, id)) = next_tick {
+                self.input_to(id, Input::Tick);
+                let after = self.calls.get(&id).and_then(Call::next_deadline);
                 assert!(after.is_none_or(|(next, _)| next > at), "a tick that changes nothing: {after:?}");
             }
         }
-        panic!("the call does not come to rest: {:?}", self.call.next_deadline());
+        panic!("the calls do not come to rest");
     }
 
     pub(super) fn pass_ms(&mut self, ms: u64) {
         self.pass(Duration::from_millis(ms));
     }
 
+    fn deliver_due(&mut self) {
+        let Some((_, due)) = self.due.pop_first() else { return };
+        match due {
+            Due::Leg(key, event) => {
+                self.hears(key, &event);
+                if self.is_in_transit(key) {
+                    self.put_due(self.transit[&key], Due::Leg(key, event));
+                } else if let Some(owner) = self.owners.get(&key).copied() {
+                    self.input_to(owner, Input::Leg(key, event));
+                }
+            }
+            Due::Media(key, event) => {
+                if self.is_in_transit(key) {
+                    self.put_due(self.transit[&key], Due::Media(key, event));
+                } else if let Some(owner) = self.owners.get(&key).copied() {
+                    self.input_to(owner, Input::Media(key, event));
+                }
+            }
+            Due::Passed(to, input) => self.input_to(to, *input),
+            Due::To(to, input) => self.deliver_to(to, *input),
+        }
+    }
+
+    pub(super) fn owner(&self, key: LegKey) -> Option<CallId> {
+        self.owners.get(&key).copied()
+    }
+
+    /// The node tells the call of the leg that is to be replaced.
+    pub(super) fn route(&mut self, key: LegKey, call: CallId) {
+        self.owners.insert(key, call);
+    }
+
+    fn is_in_transit(&self, key: LegKey) -> bool {
+        self.transit.get(&key).is_some_and(|until| *until > self.now.at)
+    }
+
+    fn deliver_to(&mut self, to: CallId, input: Input) {
+        if self.calls.contains_key(&to) {
+            self.input_to(to, input);
+        } else if let Input::Peer(from, message) = input {
+            // The node answers for calls that are not there.
+            if let Some(back) = message.undelivered() {
+                self.mail(to, from, back);
+            }
+        }
+    }
+
+    fn mail(&mut self, from: CallId, to: CallId, message: PeerMessage) {
+        let at = self.mail_at(from, to);
+        self.put_due(at, Due::To(to, Box::new(Input::Peer(from, message))));
+    }
+
+    /// When something for that call gets there: nothing overtakes what was sent before.
+    fn mail_at(&mut self, from: CallId, to: CallId) -> Instant {
+        self.delayed += 1;
+        let delay = self.delays_ms[self.delayed % self.delays_ms.len()];
+        let earliest = self.now.at + Duration::from_millis(delay);
+        let at = self.mail.get(&(from, to)).map_or(earliest, |last| earliest.max(*last));
+        self.mail.insert((from, to), at);
+        at
+    }
+
     fn go_to(&mut self, at: Instant) {
         let step = at.since(self.now.at);
-        if self.sound == Port::Open {
-            self.frames.sent += step.as_millis() as u64 / 20;
+        for port in self.ports.values_mut() {
+            port.pass(step);
         }
         self.now.wall = Wall(self.now.wall.0 + step.as_micros() as i64);
         self.now.at = self.now.at.max(at);
@@ -186,27 +402,65 @@ impl World {
     // The module in control.
 
     pub(super) fn guest(&self) -> &Guest {
-        self.guests.iter().rev().find(|guest| guest.is_running).expect("no module runs")
+        self.guest_of(self.main).expect("no module runs")
+    }
+
+    pub(super) fn guest_of(&self, call: CallId) -> Option<&Guest> {
+        self.guests.iter().rev().find(|guest| guest.is_running && guest.call == call)
     }
 
     /// Asks, lets a moment pass for the drivers' answers, and takes the outcome if there is one.
     pub(super) fn ask(&mut self, step: Step) -> Option<Outcome> {
-        let run = self.guest().run;
+        self.ask_of(self.main, step)
+    }
+
+    pub(super) fn ask_of(&mut self, call: CallId, step: Step) -> Option<Outcome> {
+        let run = self.guest_of(call).expect("no module runs").run;
         self.ask_as(run, step);
         self.pass_ms(5);
-        self.take()
+        self.take_of(run)
+    }
+
+    /// One that takes a moment.
+    pub(super) fn ask_and_wait(&mut self, step: Step) -> Option<Outcome> {
+        let outcome = self.ask(step);
+        self.pass_ms(20);
+        outcome.or_else(|| self.take())
     }
 
     pub(super) fn ask_as(&mut self, run: RunId, step: Step) -> u64 {
         self.asks += 1;
         let ask = self.asks;
+        let call = self.guests.iter().find(|guest| guest.run == run).map_or(self.main, |guest| guest.call);
         self.open_asks.push((run, ask));
-        self.input(Input::Step { run, ask, step });
+        self.input_to(call, Input::Step { run, ask, step });
         ask
     }
 
     pub(super) fn take(&mut self) -> Option<Outcome> {
         self.outcomes.pop_front().map(|(_, _, outcome)| outcome)
+    }
+
+    fn take_of(&mut self, run: RunId) -> Option<Outcome> {
+        let place = self.outcomes.iter().position(|(of, _, _)| *of == run)?;
+        self.outcomes.remove(place).map(|(_, _, outcome)| outcome)
+    }
+
+    /// The next event of the module of that call.
+    pub(super) fn event_of(&mut self, call: CallId) -> GuestEvent {
+        match self.ask_of(call, Step::Next { timeout: Some(4) }) {
+            Some(Outcome::Event(Some(event))) => event,
+            other => panic!("no event: {other:?}"),
+        }
+    }
+
+    pub(super) fn event(&mut self) -> GuestEvent {
+        self.event_of(self.main)
+    }
+
+    /// The next event is that this leg is in that state.
+    pub(super) fn expect(&mut self, leg: LegNumber, state: LegState) {
+        assert_eq!(self.event(), GuestEvent::Leg(LegChange { leg, state }));
     }
 
     pub(super) fn answered(handlers: usize) -> Self {
@@ -224,9 +478,10 @@ impl World {
         let guest = self.guests.iter_mut().find(|guest| guest.run == run && guest.is_running);
         let Some(guest) = guest else { return };
         guest.is_running = false;
+        let call = guest.call;
         self.open_asks.retain(|(asking, _)| *asking != run);
         let usage = RunUsage { cpu_ns: 1_000, peak_memory_bytes: 65_536, ..RunUsage::default() };
-        self.input(Input::ControlEnded { run, end, usage });
+        self.input_to(call, Input::ControlEnded { run, end, usage });
     }
 
     pub(super) fn trap(&mut self) {
@@ -234,28 +489,34 @@ impl World {
     }
 
     pub(super) fn bye(&mut self) {
-        self.leg_ends(EndCause { status: 0, reason: String::new(), remote: true });
+        self.far_end_leaves(LEG);
     }
 
-    pub(super) fn leg_ends(&mut self, cause: EndCause) {
-        if !self.leg_ended {
-            self.leg_ended = true;
-            self.input(Input::Leg(LEG, LegEvent::Ended(cause)));
-        }
+    /// A step that is not waited for by the world: `Due` for later.
+    pub(super) fn later(&mut self, ms: u64, due: Due) {
+        self.put_due(self.now.at + Duration::from_millis(ms), due);
     }
 
-    pub(super) fn press(&mut self, digit: char) {
-        if self.sound == Port::Open {
-            self.input(Input::Media(LEG, MediaEvent::DigitBegan { digit }));
-            self.later(100, Input::Media(LEG, MediaEvent::DigitEnded { digit, length: 100 }));
-            self.pass_ms(101);
-        }
+    fn put_due(&mut self, at: Instant, due: Due) {
+        self.serial += 1;
+        self.due.insert((at, self.serial), due);
+    }
+
+    /// What is due and is no longer true.
+    pub(super) fn forget_due(&mut self, is_it: impl Fn(&Due) -> bool) {
+        self.due.retain(|_, due| !is_it(due));
+    }
+
+    /// At once, or when the leg has come to its owner.
+    pub(super) fn now_or_in_transit(&mut self, due: Due) {
+        self.put_due(self.now.at, due);
+        self.pass_ms(0);
     }
 
     // What was seen.
 
     pub(super) fn kinds(&self) -> Vec<&'static str> {
-        self.events
+        self.events()
             .iter()
             .map(|event| match &event.change {
                 Change::CallStarted { .. } => "call.started",
@@ -271,30 +532,35 @@ impl World {
     }
 
     pub(super) fn text(&self) -> String {
-        self.events.iter().map(|event| serde_text(&event.change)).collect::<Vec<_>>().join("\n")
+        self.text_of(self.main)
+    }
+
+    pub(super) fn text_of(&self, call: CallId) -> String {
+        self.books[&call].events.iter().map(|event| format!("{:?}", event.change)).collect::<Vec<_>>().join("\n")
     }
 
     // What the drivers do.
 
-    fn later(&mut self, ms: u64, input: Input) {
-        self.serial += 1;
-        self.due.insert((self.now.at + Duration::from_millis(ms), self.serial), input);
-    }
-
-    fn carry(&mut self, out: Vec<Output>) {
+    fn carry(&mut self, id: CallId, out: Vec<Output>) {
         for output in out {
-            assert!(!self.is_over, "after the end: {output:?}");
+            assert!(!self.over.contains(&id), "after the end: {output:?}");
+            if matches!(output, Output::Own { .. } | Output::Release { .. } | Output::Pass { .. } | Output::PeerOfLeg(..)) {
+                self.outputs.push(output.clone());
+            }
             match output {
                 Output::Leg(leg, command) => {
-                    assert_eq!(leg, LEG);
-                    self.leg_command(command);
+                    self.assert_commands(id, leg);
+                    self.leg_commands.push(command.clone());
+                    self.sent.push((leg, command.clone()));
+                    self.leg_command(leg, command);
                 }
                 Output::Media(leg, command) => {
-                    assert_eq!(leg, LEG);
-                    self.media_command(command);
+                    self.assert_commands(id, leg);
+                    self.media_commands.push(command.clone());
+                    self.media_command(leg, command);
                 }
                 Output::StartControl { run, info, .. } => {
-                    self.guests.push(Guest { run, info: *info, is_running: true });
+                    self.guests.push(Guest { call: id, run, info: *info, is_running: true });
                 }
                 Output::Outcome { run, ask, outcome } => {
                     let at = self.open_asks.iter().position(|open| *open == (run, ask));
@@ -302,151 +568,88 @@ impl World {
                     self.open_asks.remove(at);
                     self.outcomes.push_back((run, ask, outcome));
                 }
-                Output::StopControl { run } => self.end_later(run),
+                Output::StopControl { run } => self.end_later(id, run),
                 Output::Sample { run } => {
                     let usage = RunUsage { cpu_ns: 500, ..RunUsage::default() };
-                    self.later(1, Input::Sampled { run, usage });
+                    self.later(1, Due::To(id, Box::new(Input::Sampled { run, usage })));
                 }
                 Output::Record(event) => {
-                    assert_eq!(event.sequence, self.events.len() as u64 + 1, "a hole in the sequence");
-                    self.events.push(*event);
+                    let events = &mut self.books.get_mut(&id).unwrap().events;
+                    assert_eq!(event.sequence, events.len() as u64 + 1, "a hole in the sequence");
+                    events.push(*event);
                 }
                 Output::Mark(run) => {
-                    let was = self.rows.insert(run.id, *run);
+                    let was = self.books.get_mut(&id).unwrap().rows.insert(run.id, *run);
                     assert!(was.is_none_or(|was| was.end.is_none()), "a closed row was written again");
                 }
-                Output::Peer(..) => {}
-                Output::Over => self.is_over = true,
+                Output::Peer(to, message) => self.mail(id, to, message),
+                Output::PeerOfLeg(leg, message) => match self.owners.get(&leg).copied() {
+                    Some(owner) => self.mail(id, owner, message),
+                    None => {
+                        let back = message.undelivered().expect("only what is answered goes to a leg");
+                        self.mail(id, id, back);
+                    }
+                },
+                Output::Resolve { ask, targets, .. } => {
+                    let result = super::drivers::resolve(&targets);
+                    self.later(1, Due::To(id, Box::new(Input::Resolved { ask, result })));
+                }
+                Output::Own { leg } => match self.owners.get(&leg) {
+                    Some(owner) if *owner != id => {
+                        let was = self.adopting.insert(leg, id);
+                        assert_eq!(was, None, "{leg:?} is taken by two");
+                    }
+                    _ => {
+                        self.owners.insert(leg, id);
+                    }
+                },
+                Output::Release { leg, to } => {
+                    assert_eq!(self.owners.get(&leg), Some(&id), "{leg:?} is not theirs to give");
+                    if to != id {
+                        let taker = self.adopting.remove(&leg);
+                        assert!(taker.is_none_or(|taker| taker == to), "released to another than who took it");
+                    }
+                    self.owners.insert(leg, to);
+                    let at = self.mail_at(id, to);
+                    self.transit.insert(leg, at);
+                }
+                Output::Pass { to, leg, what } => {
+                    let at = self.transit[&leg];
+                    self.put_due(at, Due::Passed(to, Box::new(what.into_input(leg))));
+                }
+                Output::Forget { leg } => {
+                    assert_eq!(self.owners.remove(&leg), Some(id), "{leg:?} is not theirs to forget");
+                }
+                Output::Over => self.end_call(id),
             }
         }
     }
 
-    fn end_later(&mut self, run: RunId) {
+    fn assert_commands(&self, id: CallId, leg: LegKey) {
+        let may = self.owners.get(&leg) == Some(&id) || self.adopting.get(&leg) == Some(&id);
+        assert!(may, "{id} commands {leg:?}, which is owned by {:?}", self.owners.get(&leg));
+    }
+
+    fn end_call(&mut self, id: CallId) {
+        self.over.insert(id);
+        self.calls.remove(&id);
+        let theirs: Vec<_> = self.owners.iter().filter(|(_, owner)| **owner == id).map(|(key, _)| *key).collect();
+        for key in theirs {
+            self.owners.remove(&key);
+            assert!(!self.adopting.contains_key(&key), "{key:?} was on offer when its call ended");
+            if !self.manners.deaf {
+                assert!(self.dialogs.get(&key).is_none_or(|dialog| *dialog == Dialog::Ended), "{key:?} stands after its call");
+            }
+            assert!(!matches!(self.ports.get(&key), Some(Port::Open { .. })), "{key:?} is open after its call");
+        }
+    }
+
+    fn end_later(&mut self, id: CallId, run: RunId) {
         if let Some(guest) = self.guests.iter_mut().find(|guest| guest.run == run && guest.is_running) {
             guest.is_running = false;
             self.open_asks.retain(|(asking, _)| *asking != run);
             let usage = RunUsage { cpu_ns: 1_000, ..RunUsage::default() };
-            self.later(1, Input::ControlEnded { run, end: GuestEnd::Stopped, usage });
+            self.later(1, Due::To(id, Box::new(Input::ControlEnded { run, end: GuestEnd::Stopped, usage })));
         }
     }
-
-    fn leg_command(&mut self, command: LegCommand) {
-        let ask = command.ask();
-        self.leg_commands.push(command.clone());
-        if self.manners.deaf {
-            return;
-        }
-        let result = if self.leg_ended { Err(Refused::Gone) } else { Ok(()) };
-        self.later(1, Input::Leg(LEG, LegEvent::Reply { ask, result }));
-        match command {
-            LegCommand::Answer { .. } => {
-                let body = self.manners.late_answer.clone();
-                self.later(1, Input::Leg(LEG, LegEvent::Confirmed { body }));
-            }
-            LegCommand::Hangup { .. } | LegCommand::Reject { .. } if !self.leg_ended => {
-                self.leg_ended = true;
-                let cause = EndCause { status: 0, reason: "ours".to_owned(), remote: false };
-                self.later(2, Input::Leg(LEG, LegEvent::Ended(cause)));
-            }
-            _ => {}
-        }
-    }
-
-    fn media_command(&mut self, command: MediaCommand) {
-        self.media_commands.push(command.clone());
-        match command {
-            MediaCommand::Open(_) => {
-                assert!(self.sound == Port::Closed, "opened twice");
-                if self.manners.refuse_open {
-                    self.later(1, Input::Media(LEG, MediaEvent::Failed(MediaFault::NoPort)));
-                } else {
-                    self.sound = Port::Open;
-                    let rtp = "192.0.2.1:4000".parse().unwrap();
-                    self.later(1, Input::Media(LEG, MediaEvent::Opened { rtp }));
-                }
-            }
-            MediaCommand::Update(plan) => assert!(plan.remote.is_some()),
-            MediaCommand::Play { step, sounds, repeat, .. } => {
-                let started = self.now.at;
-                for (old, since) in std::mem::take(&mut self.plays) {
-                    self.play_ends(old, since, PlayEnd::Replaced);
-                }
-                let speaks = sounds.iter().any(|sound| matches!(sound, Sound::Speech(_)));
-                if speaks && self.manners.no_voice {
-                    let end = PlayEnd::Failed(MediaFault::NoVoice("flite is missing".to_owned()));
-                    self.later(1, Input::Media(LEG, MediaEvent::Played { step, played: 0, end }));
-                    return;
-                }
-                self.plays.insert(step, started);
-                if repeat > 0 {
-                    let length: u64 = sounds.iter().map(length_ms).sum();
-                    let played = (length * u64::from(repeat)) as u32;
-                    let end = PlayEnd::Finished;
-                    self.later(length * u64::from(repeat), Input::Media(LEG, MediaEvent::Played { step, played, end }));
-                }
-            }
-            MediaCommand::StopPlay { step } => {
-                if let Some(since) = self.plays.remove(&step) {
-                    self.play_ends(step, since, PlayEnd::Stopped);
-                }
-            }
-            MediaCommand::Record { step, plan } => {
-                self.recordings.insert(step, self.now.at);
-                let max = plan.max.unwrap_or(u32::MAX);
-                let end = RecordEnd::Finished { length: max, bytes: u64::from(max) * 16, by: "max" };
-                self.later(max.into(), Input::Media(LEG, MediaEvent::Recorded { step, end }));
-            }
-            MediaCommand::StopRecord { step } => self.record_ends(step, "stopped"),
-            MediaCommand::Count { ask } => {
-                assert!(self.sound == Port::Open);
-                let frames = self.frames;
-                self.later(1, Input::Media(LEG, MediaEvent::Counted { ask, frames }));
-            }
-            // That it never opened is being told already.
-            MediaCommand::Close if self.manners.refuse_open => {}
-            MediaCommand::Close => {
-                assert!(self.sound == Port::Open, "closed what is not open");
-                for (step, since) in std::mem::take(&mut self.plays) {
-                    self.play_ends(step, since, PlayEnd::Stopped);
-                }
-                for step in self.recordings.keys().copied().collect::<Vec<_>>() {
-                    self.record_ends(step, "closed");
-                }
-                self.sound = Port::Closed;
-                let frames = self.frames;
-                self.later(2, Input::Media(LEG, MediaEvent::Closed { frames }));
-            }
-            _ => {}
-        }
-    }
-
-    fn play_ends(&mut self, step: StepId, since: Instant, end: PlayEnd) {
-        // Its own end, if one was due, does not come.
-        self.due
-            .retain(|_, input| !matches!(input, Input::Media(_, MediaEvent::Played { step: due, .. }) if *due == step));
-        let played = self.now.at.since(since).as_millis() as u32;
-        self.later(1, Input::Media(LEG, MediaEvent::Played { step, played, end }));
-    }
-
-    fn record_ends(&mut self, step: StepId, by: &'static str) {
-        let Some(since) = self.recordings.remove(&step) else { return };
-        self.due.retain(
-            |_, input| !matches!(input, Input::Media(_, MediaEvent::Recorded { step: due, .. }) if *due == step),
-        );
-        let length = self.now.at.since(since).as_millis() as u32;
-        let end = RecordEnd::Finished { length, bytes: u64::from(length) * 16, by };
-        self.later(1, Input::Media(LEG, MediaEvent::Recorded { step, end }));
-    }
-}
-
-fn length_ms(sound: &Sound) -> u64 {
-    match sound {
-        Sound::Tone(tone) => tone.length.into(),
-        Sound::Silence(length) => (*length).into(),
-        Sound::Asset { .. } | Sound::Speech(_) => 2_000,
-    }
-}
-
-fn serde_text(change: &Change) -> String {
-    format!("{change:?}")
 }
