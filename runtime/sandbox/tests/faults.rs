@@ -106,18 +106,52 @@ fn every_class_of_fault_is_told_by_its_code() {
 
 #[test]
 fn a_leak_of_handles_ends_at_its_limit() {
-    let world = "package test:leak;
-        world leak { include callbox:voice/call-handler@0.1.0; import wasi:clocks/monotonic-clock@0.2.0; }
-        package wasi:clocks@0.2.0 { interface monotonic-clock {
-            use wasi:io/poll@0.2.0.{pollable};
-            subscribe-duration: func(when: u64) -> pollable; } }
-        package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }";
     let imports = "(import \"wasi:clocks/monotonic-clock@0.2.0\" \"subscribe-duration\" (func $subscribe (param i64) (result i32)))";
     let wat = guest(imports, "(loop $again (drop (call $subscribe (i64.const 1000000000000))) (br $again))", "");
-    let node = Node::new(small());
-    let module = node.install(1, &componentize(&with_world(&wat, world, "leak")));
+    let node = Node::new(Limits { handles: 100, ..small() });
+    let module = node.install(1, &componentize(&with_world(&wat, CLOCK, "clock")));
     assert_eq!(node.fault(node.start(&module)).code, FaultCode::TooManyHandles);
     assert_eq!(node.handle.live(), 0);
+}
+
+/// It neither computes nor asks for a step: it sleeps, as any language's runtime can by WASI.
+#[test]
+fn a_guest_that_sleeps_through_its_time_between_two_steps_is_too_slow() {
+    let imports = "(import \"wasi:clocks/monotonic-clock@0.2.0\" \"subscribe-duration\" (func $subscribe (param i64) (result i32)))
+        (import \"wasi:io/poll@0.2.0\" \"[method]pollable.block\" (func $block (param i32)))";
+    let sleeper = |ms: u64| {
+        let wat = guest(imports, &format!("(call $block (call $subscribe (i64.const {})))", ms * 1_000_000), "");
+        componentize(&with_world(&wat, CLOCK, "clock"))
+    };
+    let node = Node::new(Limits { step_wall_ms: 300, ..small() });
+    let (long, short) = (node.install(1, &sleeper(60_000)), node.install(2, &sleeper(20)));
+    let began = std::time::Instant::now();
+    let fault = node.fault(node.start(&long));
+    assert_eq!(fault.code, FaultCode::TooSlow, "{fault}");
+    assert!(began.elapsed() >= std::time::Duration::from_millis(300), "{:?}", began.elapsed());
+    assert_eq!(node.end(node.start(&short)).0, callbox_sandbox::GuestEnd::Ok, "a short sleep is no fault");
+    assert_eq!(node.handle.live(), 0);
+}
+
+/// What an upload is tried with is not what a call brings: chance, and the limits of another day.
+#[test]
+fn a_module_that_started_at_its_upload_may_not_start_in_a_call() {
+    let begin = "(func $begin (if (i32.eq (call $random) (i32.const 13)) (then unreachable))) (start $begin)";
+    let node = Node::new(small());
+    node.chance(4);
+    let module = node.module(1, &guest(RANDOM, "", begin));
+    assert_eq!(node.end(node.start(&module)).0, callbox_sandbox::GuestEnd::Ok);
+    node.chance(13);
+    let fault = node.fault(node.start(&module));
+    assert_eq!(fault.code, FaultCode::StartFailed, "{fault}");
+    assert_eq!(node.handle.live(), 0);
+
+    // Its compiled form is lost, and the compiler is let have less than it needs by now.
+    let tight = Node::new(Limits { compile_memory_bytes: 16 << 20, ..small() });
+    let moved = tight.borrow(&node, &module);
+    let fault = tight.fault(tight.start(&moved));
+    assert_eq!(fault.code, FaultCode::StartFailed, "{fault}");
+    assert!(fault.message.contains("compile-limit"), "{fault}");
 }
 
 #[test]
@@ -170,3 +204,11 @@ fn a_full_pool_and_a_full_share_are_told_apart_from_the_guest() {
     assert_eq!(fault.code, FaultCode::NoInstanceFree);
     assert!(fault.message.contains("all 4 instances"));
 }
+
+/// WASI's clock, and what it is waited for with.
+const CLOCK: &str = "package test:clock;
+    world clock { include callbox:voice/call-handler@0.1.0; import wasi:clocks/monotonic-clock@0.2.0; }
+    package wasi:clocks@0.2.0 { interface monotonic-clock {
+        use wasi:io/poll@0.2.0.{pollable};
+        subscribe-duration: func(when: u64) -> pollable; } }
+    package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }";
