@@ -53,6 +53,12 @@ impl Ear {
         level_db(&self.samples)
     }
 
+    /// Of a part, in dB of full scale.
+    pub fn level_between_db(&self, from_s: f32, to_s: f32) -> f32 {
+        let place = |at_s: f32| ((at_s * self.rate_hz as f32) as usize).min(self.samples.len());
+        level_db(&self.samples[place(from_s)..place(to_s).max(place(from_s))])
+    }
+
     /// Seconds of the recording that are louder than -45 dB.
     pub fn sounding_s(&self) -> f32 {
         let window = self.window();
@@ -184,6 +190,7 @@ mod tests {
         let longest = ear.longest(440.0).unwrap();
         assert!((longest.from_s - 0.5).abs() < 0.03 && (longest.length_s() - 1.0).abs() < 0.05, "{longest:?}");
         assert!(ear.tone(880.0).is_empty());
+        assert!(ear.level_between_db(0.1, 0.4) < -90.0 && ear.level_between_db(0.6, 1.4) > -15.0);
         assert!((ear.sounding_s() - 1.7).abs() < 0.1);
     }
 

@@ -15,22 +15,29 @@ pub struct Server {
     pub address: Ipv4Addr,
     folder: tempfile::TempDir,
     child: Option<Child>,
+    /// What `RUST_LOG` says to it, instead of what it says to the tests.
+    level: Option<&'static str>,
 }
 
 impl Server {
     /// `extra` is TOML that is put behind the harness's own settings: whole tables.
     pub async fn start(extra: &str) -> Result<Self> {
-        Self::start_at(address::fresh(), extra).await
+        Self::start_at(address::fresh(), extra, None).await
+    }
+
+    /// Whose log says what an operator would see at this level.
+    pub async fn start_at_level(level: &'static str, extra: &str) -> Result<Self> {
+        Self::start_at(address::fresh(), extra, Some(level)).await
     }
 
     /// Where phones can reach it that do not believe in 127.0.0.0/8.
     pub async fn start_outside() -> Result<Self> {
         let allow = "[sip.allow]\nnetworks = [\"10.99.0.0/16\"]\n";
-        Self::start_at(address::outside(), allow).await
+        Self::start_at(address::outside(), allow, None).await
     }
 
-    async fn start_at(address: Ipv4Addr, extra: &str) -> Result<Self> {
-        let mut server = Self { address, folder: tempfile::tempdir()?, child: None };
+    async fn start_at(address: Ipv4Addr, extra: &str, level: Option<&'static str>) -> Result<Self> {
+        let mut server = Self { address, folder: tempfile::tempdir()?, child: None, level };
         fs::write(
             server.folder.path().join("callbox.toml"),
             format!(
@@ -47,6 +54,7 @@ impl Server {
     /// Starts it again after [`Self::kill`], over the same data.
     pub async fn run(&mut self) -> Result<()> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
+        let usual = || std::env::var("RUST_LOG").unwrap_or_else(|_| "info,callbox=debug".to_owned());
         let child = Command::new(binary())
             .arg("serve")
             .arg("--config")
@@ -56,7 +64,7 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info,callbox=debug".to_owned()))
+            .env("RUST_LOG", self.level.map_or_else(usual, str::to_owned))
             .spawn()
             .with_context(|| format!("cannot start {}", binary().display()))?;
         self.child = Some(child);

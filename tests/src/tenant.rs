@@ -51,10 +51,15 @@ impl Tenant {
 
     /// The guest of many behaviours; each fallback has the next of `behaviours`.
     pub async fn behaviours(&self, number: &str, behaviours: &[&str]) -> Result<String> {
+        self.behaviours_with(number, behaviours, json!({})).await
+    }
+
+    /// The same, with settings that the behaviours read.
+    pub async fn behaviours_with(&self, number: &str, behaviours: &[&str], settings: Value) -> Result<String> {
         if items(&self.rest.get("/v1/modules?name=behaviours").await?).is_empty() {
             self.upload("behaviours").await?;
         }
-        let config: Map<_, _> = behaviours
+        let mut config: Map<_, _> = behaviours
             .iter()
             .enumerate()
             .map(|(place, behaviour)| match place {
@@ -62,6 +67,7 @@ impl Tenant {
                 _ => (format!("behaviour-{place}"), json!(behaviour)),
             })
             .collect();
+        config.extend(settings.as_object().cloned().unwrap_or_default());
         self.application(number, &vec!["behaviours"; behaviours.len()], config.into()).await
     }
 

@@ -80,11 +80,17 @@ async fn events_are_streamed_and_the_stream_is_resumed() -> Result<()> {
     Ok(())
 }
 
+/// Stereo at 44.1 kHz, as somebody's editor left it: a second of 500 Hz. The caller hears it.
 #[tokio::test]
 async fn a_module_plays_an_asset() -> Result<()> {
     let server = Server::start("").await?;
     let tenant = Tenant::make(&server, "acme").await?;
-    let application = tenant.behaviours("100", &["park"]).await?;
+    let settings = json!({ "asset": "moh.wav" });
+    let application = tenant.behaviours_with("100", &["play-asset"], settings).await?;
+    let heard = server.scratch("heard.wav");
+    let (answered, said) = callbox(&server.uri("100"), &heard, &["--seconds", "20"]).await?;
+    assert!(answered && Ear::open(&heard)?.tone(500.0).is_empty(), "it is heard before it is there: {said}");
+
     let path = format!("/v1/applications/{application}/assets/moh.wav");
     let (status, answer) = tenant.rest.send(Method::PUT, &path, "audio/wav", b"RIFF and no more".to_vec()).await?;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
@@ -106,10 +112,14 @@ async fn a_module_plays_an_asset() -> Result<()> {
     let (status, answer) = tenant.rest.send(Method::PUT, &path, "audio/wav", wav.clone()).await?;
     assert!(status.is_success(), "{answer}");
     assert_eq!(answer["bytes"], wav.len());
-    assert_eq!(
-        tenant.rest.download(&format!("{path}/audio")).await.ok().or(tenant.rest.download(&path).await.ok()),
-        Some(wav)
-    );
+    assert_eq!(tenant.rest.download(&path).await?, wav);
+
+    let (answered, said) = callbox(&server.uri("100"), &heard, &["--seconds", "20"]).await?;
+    assert!(answered && said.contains("they hung up"), "{said}");
+    let ear = Ear::open(&heard)?;
+    let tone = ear.longest(500.0).context("the asset was not heard")?;
+    assert!((0.9..1.1).contains(&tone.length_s()), "a second was heard for {:.2} s", tone.length_s());
+    assert!(ear.sounding_s() < 1.2, "something else was heard: {:.2} s", ear.sounding_s());
     Ok(())
 }
 

@@ -7,8 +7,9 @@ use callbox_tests::address;
 use callbox_tests::ear::Ear;
 use callbox_tests::phones::{self, callbox};
 use callbox_tests::server::Server;
-use callbox_tests::tenant::{Tenant, faults, lines, types};
-use serde_json::Value;
+use callbox_tests::tenant::{Tenant, faults, items, lines, text, types};
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// Music from the module that falls 1.5 s into it; the fallback lets it play on for two seconds,
 /// plays 880 Hz, and hangs up.
@@ -165,6 +166,62 @@ async fn a_module_is_fetched_compiled_again_when_its_compiled_form_is_lost() -> 
     server.run().await?;
     let (answered, said) = callbox(&server.uri("100"), &server.scratch("heard.wav"), &[]).await?;
     assert!(answered, "{said}");
+    Ok(())
+}
+
+/// One that is not there, one that is switched off, one in quarantine: the fourth has the call.
+#[tokio::test]
+async fn modules_that_may_not_run_are_passed_over_and_each_says_why() -> Result<()> {
+    let server = Server::start("").await?;
+    let tenant = Tenant::make(&server, "acme").await?;
+    for module in ["hello", "menu", "behaviours"] {
+        tenant.upload(module).await?;
+    }
+    let config = json!({ "behaviour-3": "fallback-tone" });
+    tenant.application("100", &["gone", "hello", "menu", "behaviours"], config).await?;
+    for (module, state, rest) in [("hello", "disabled", &tenant.rest), ("menu", "quarantined", &tenant.operator)] {
+        let found = tenant.rest.get(&format!("/v1/modules?name={module}")).await?;
+        let path = format!("/v1/modules/{}?tenant={}", text(&items(&found)[0], "id")?, tenant.id);
+        let (status, answer) = rest.ask(Method::PATCH, &path, Some(&json!({ "state": state }))).await?;
+        assert!(status.is_success(), "{answer}");
+    }
+    let heard = server.scratch("heard.wav");
+    let (answered, said) = callbox(&server.uri("100"), &heard, &["--seconds", "20"]).await?;
+    assert!(answered, "{said}");
+    let (call, events, _) = tenant.only_call().await?;
+    assert_eq!(faults(&events), ["module-missing", "module-disabled", "module-quarantined"]);
+    assert_eq!(call["faults"], 3);
+    assert!(lines(&events).contains(&"predecessor: module-quarantined"), "{:?}", lines(&events));
+    assert!(Ear::open(&heard)?.longest(880.0).is_some(), "the fallback was not heard");
+    Ok(())
+}
+
+/// Two have fallen; the third, who would do it right, is not tried any more.
+#[tokio::test]
+async fn a_call_that_has_had_its_faults_is_given_to_nobody_else() -> Result<()> {
+    let limits = "[limits]\nfaults_per_call = 2\n";
+    let called = call(&["trap-before-answer", "trap-before-answer", "fallback-tone"], limits).await?;
+    assert!(!called.answered && called.said.contains("480"), "{}", called.said);
+    assert_eq!(faults(&called.events), ["trap-unreachable", "trap-unreachable", "too-many-switches"]);
+    let fault = called.events.iter().rfind(|event| event["type"] == "control.fault").context("no fault")?;
+    assert_eq!(fault["data"]["handler"], 2);
+    assert!(text(&fault["data"]["fault"], "message")?.contains("faults_per_call"), "{fault}");
+    let held: Vec<_> = called.runs.iter().filter_map(|run| run["module_name"].as_str()).collect();
+    assert_eq!(held, ["behaviours", "behaviours", "callbox"]);
+    Ok(())
+}
+
+/// It is not the module's turn to go on: no fallback, an apology, and the end.
+#[tokio::test]
+async fn handlers_that_hold_a_call_for_too_long_lose_it() -> Result<()> {
+    let called = call(&["music", "fallback-tone"], "[limits]\nhandler_time_s = 2\n").await?;
+    assert!(called.answered && called.said.contains("they hung up"), "{}", called.said);
+    assert_eq!(faults(&called.events), ["handler-time"]);
+    let ear = Ear::open(&called.heard)?;
+    let music = ear.longest(440.0).context("there was no music")?;
+    assert!((1.7..2.6).contains(&music.length_s()), "{music:?}");
+    assert!(ear.longest(880.0).is_none(), "the fallback was given the call");
+    assert!(ear.sounding_s() > music.length_s() + 1.0, "no apology was heard");
     Ok(())
 }
 

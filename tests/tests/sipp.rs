@@ -129,6 +129,38 @@ async fn fifty_calls_at_once() -> Result<()> {
     Ok(())
 }
 
+/// Busy, and the other tenant's callers do not notice; when one hangs up, there is room again.
+#[tokio::test]
+async fn a_tenant_has_so_many_calls_at_once() -> Result<()> {
+    let server = Server::start("[limits]\ntenant_calls = 2\n").await?;
+    let tenant = tenant(&server, "100", "park").await?;
+    let other = Tenant::make(&server, "other").await?;
+    other.behaviours("200", &["hang-up-at-once"]).await?;
+    let mut two = scenario("answer", "100", &server);
+    (two.calls, two.pause_ms) = (2, 5_000);
+    let folder = server.scratch("two");
+    let two = async { two.run(&folder).await };
+    let heard = server.scratch("heard.wav");
+    let third = async {
+        for _ in 0..100 {
+            let calls = tenant.rest.get("/v1/calls?status=in-progress").await?;
+            if callbox_tests::tenant::items(&calls).len() == 2 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        let third = callbox_tests::phones::callbox(&server.uri("100"), &heard, &[]).await?;
+        Ok((third, callbox_tests::phones::callbox(&server.uri("200"), &heard, &[]).await?))
+    };
+    let (two, told): (_, Result<_>) = tokio::join!(two, third);
+    let ((answered, said), (others_answered, others_said)) = told?;
+    two?;
+    assert!(!answered && said.contains("486 Too Many Calls"), "{said}");
+    assert!(others_answered, "{others_said}");
+    tenant.ended_calls(2).await?;
+    scenario("answer", "100", &server).run(&server.scratch("after")).await
+}
+
 #[tokio::test]
 async fn who_is_not_let_in_gets_no_answer() -> Result<()> {
     let server = Server::start("[sip.allow]\nnetworks = [\"10.0.0.0/8\"]\n").await?;

@@ -146,6 +146,23 @@ fn every_story_is_placed_as_a_call_by_a_test() {
     }
 }
 
+/// A behaviour that no test asks for holds nothing.
+#[test]
+fn every_behaviour_of_the_test_guest_is_named_by_a_test() {
+    let tests: String = rust_files(&root().join("tests/tests"))
+        .into_iter()
+        .chain(rust_files(&root().join("tests/src")))
+        .filter(|file| file.file_name().is_some_and(|name| name != "tidy.rs"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let guest = fs::read_to_string(root().join("tests/fixtures/guests/behaviours/src/lib.rs")).unwrap();
+    let table = guest.split("const BEHAVIOURS").nth(1).expect("the table of behaviours");
+    let names: Vec<_> = table.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    assert!(names.len() > 30 && names.contains(&"park"), "the table is not read: {names:?}");
+    let unused: Vec<_> = names.into_iter().filter(|name| !tests.contains(&format!("\"{name}\""))).collect();
+    assert!(unused.is_empty(), "behaviours that no test names: {unused:?}");
+}
+
 #[test]
 fn the_wire_contract_has_a_host_file_for_each_interface() {
     let host = root().join("runtime/sandbox/src/host");

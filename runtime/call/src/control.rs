@@ -138,14 +138,21 @@ impl Call {
         self.start_next(None, out);
     }
 
-    /// The next handler that can be started, or the last resort.
+    /// The next handler that can be started, or the last resort: after the last one, or after as many
+    /// faults as a call may have.
     fn start_next(&mut self, mut predecessor: Option<Predecessor>, out: &mut Vec<Output>) {
         let application = self.application.clone();
         while let Some(handler) = application.handlers.get(self.control.next) {
             let place = self.control.next;
             self.control.next += 1;
             let run = RunId::new(&self.ids, self.now.wall);
+            let most = application.limits.faults_per_call;
+            let is_too_often = self.control.faults >= most;
             let unusable = match (&handler.unusable, handler.module) {
+                _ if is_too_often => Err(Fault::new(
+                    FaultCode::TooManySwitches,
+                    format!("`{}` is not tried: the call has had its {most} faults (faults_per_call)", handler.name),
+                )),
                 (Some(fault), _) => Err(fault.clone()),
                 (None, Some(module)) => Ok(module),
                 (None, None) => {
@@ -176,6 +183,9 @@ impl Call {
                 Err(fault) => {
                     self.control.faults += 1;
                     self.record(Change::ControlFault { run, handler: place as u32, fault: fault.clone() }, out);
+                    if is_too_often {
+                        break;
+                    }
                     predecessor = Some(self.predecessor(place, fault));
                 }
             }
@@ -308,7 +318,7 @@ impl Call {
         self.drop_gathers(out);
         self.resolving = None;
         let is_out_of_time = matches!(stage, Stage::Stopping { why: Stop::HandlerTime, .. });
-        if is_out_of_time || self.control.faults >= self.application.limits.faults_per_call {
+        if is_out_of_time {
             self.start_last_resort(out);
         } else {
             let predecessor = self.predecessor(place, fault);

@@ -5,6 +5,7 @@ mod dialling;
 mod drivers;
 mod flows;
 mod giving;
+mod limits;
 mod programs;
 mod transfers;
 mod world;

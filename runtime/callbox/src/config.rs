@@ -137,6 +137,8 @@ pub enum Error {
     Parse { path: PathBuf, source: Box<toml::de::Error> },
     #[error("the configuration is wrong: {key} {why}")]
     Value { key: &'static str, why: String },
+    #[error("the configuration is wrong: limits.{name} is 0: no call could live by that (its default is {default})")]
+    Zero { name: &'static str, default: String },
     #[error("the environment variable {name} is wrong: {why}")]
     Environment { name: &'static str, why: String },
 }
@@ -201,13 +203,32 @@ impl Config {
         if self.node.lanes > 255 {
             return wrong("node.lanes", "is above 255");
         }
-        if self.limits.instances == 0 {
-            return wrong("limits.instances", "is 0: no module could run");
+        if self.media.silence_s == 0 {
+            return wrong("media.silence_s", "is 0: every call would be hung up as soon as it is answered");
+        }
+        if self.sip.requests_per_s_per_source == 0 {
+            return wrong("sip.requests_per_s_per_source", "is 0: nobody could call");
+        }
+        if self.api.max_connections == 0 {
+            return wrong("api.max_connections", "is 0: nobody could ask");
+        }
+        if self.api.requests_per_s_per_key == 0 {
+            return wrong("api.requests_per_s_per_key", "is 0: nobody would be answered");
         }
         if self.sip.advertised.is_some_and(|address| address.is_unspecified()) {
             return wrong("sip.advertised", "is the unspecified address: phones could not send to it");
         }
-        Ok(())
+        self.check_limits()
+    }
+
+    /// By their names, so that a new limit is looked at too.
+    fn check_limits(&self) -> Result<(), Error> {
+        let limits = serde_json::to_value(&self.limits).unwrap_or_default();
+        let is_zero = |name: &str| limits[name].as_u64() == Some(0) && !MAY_BE_ZERO.contains(&name);
+        match Limits::manual().into_iter().find(|(name, _, _)| is_zero(name)) {
+            Some((name, default, _)) => Err(Error::Zero { name, default }),
+            None => Ok(()),
+        }
     }
 
     /// True while only this machine can call.
@@ -238,6 +259,22 @@ impl Sip {
         }
     }
 }
+
+/// Limits that switch something off: what is kept, written down or said, and time to spare.
+const MAY_BE_ZERO: &[&str] = &[
+    "host_calls_throttled_s",
+    "handles",
+    "log_lines_per_s",
+    "checkpoint_bytes",
+    "kv_value_bytes",
+    "kv_keys",
+    "kv_tenant_bytes",
+    "uploads_per_hour",
+    "grace_ms",
+    "speech_characters",
+    "asset_bytes",
+    "tenant_asset_bytes",
+];
 
 impl Allow {
     pub fn admits(&self, source: IpAddr) -> bool {
@@ -337,11 +374,36 @@ mod tests {
             ("[sip]\ntls = [\"127.0.0.1:5061\"]", "sip.certificate"),
             ("[sip]\ncertificate = \"c.pem\"", "sip.key"),
             ("[sip]\nclient_certificates = \"required\"", "sip.client_authorities"),
-            ("[limits]\ninstances = 0", "limits.instances"),
+            ("[media]\nsilence_s = 0", "media.silence_s is 0"),
+            ("[sip]\nrequests_per_s_per_source = 0", "sip.requests_per_s_per_source is 0"),
+            ("[api]\nmax_connections = 0", "api.max_connections is 0"),
+            ("[api]\nrequests_per_s_per_key = 0", "api.requests_per_s_per_key is 0"),
+            ("[limits]\ninstances = 0", "limits.instances is 0"),
             ("[sip]\nadvertised = \"0.0.0.0\"", "sip.advertised"),
         ] {
             let error = toml::from_str::<Config>(text).unwrap().check().unwrap_err().to_string();
             assert!(error.contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_refused_unless_it_switches_something_off() {
+        let names: Vec<_> = Limits::manual().into_iter().map(|(name, _, _)| name).collect();
+        for name in MAY_BE_ZERO {
+            assert!(names.contains(name), "there is no limit `{name}`");
+        }
+        for name in names {
+            let config = toml::from_str::<Config>(&format!("[limits]\n{name} = 0")).unwrap();
+            match config.check() {
+                Ok(()) => assert!(MAY_BE_ZERO.contains(&name), "limits.{name} = 0 is taken"),
+                Err(error) => {
+                    let said = error.to_string();
+                    assert!(said.contains(&format!("limits.{name} is 0")) && !MAY_BE_ZERO.contains(&name), "{said}");
+                }
+            }
+        }
+        for name in ["step_wall_ms", "step_cpu_ms", "faults_per_call", "tenant_calls"] {
+            assert!(!MAY_BE_ZERO.contains(&name), "limits.{name} = 0 leaves no call alive");
         }
     }
 

@@ -1,8 +1,9 @@
 //! Secrets at rest: AES-256-GCM under a key that lives in a file of its own.
 //!
-//! The database alone is of no use to a thief: the key file stands beside it, readable by the
-//! node's user only. What a secret is for (its owner and name) is authenticated with it, so that a
-//! row cannot be moved to another.
+//! A copy of the database alone is of no use to a thief: the key is in `secrets.key` beside it in
+//! the data folder (`node.data_dir`), readable by the node's user only, and is to be backed up apart.
+//! What a secret is for (its owner and name) is authenticated with it, so that a row cannot be
+//! moved to another.
 
 use std::fmt::Display;
 use std::fs::{self, OpenOptions};

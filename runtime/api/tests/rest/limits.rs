@@ -44,10 +44,25 @@ async fn bodies_over_their_limit_are_refused() {
     let chunked = Body::wrap_stream(stream::iter(chunks));
     house.upload(key, "/v1/modules?name=ivr", "application/wasm", chunked).await.refused(413, "too-large");
 
-    let asset = format!("/v1/applications/{}/assets/x", house.application(key, "ivr").await);
-    house.upload(key, &asset, "audio/wav", vec![0; 501]).await.refused(413, "too-large");
     let big = json!({ "name": "x", "apology": "x".repeat(300) });
     house.post(key, "/v1/applications", &big).await.refused(413, "too-large");
+}
+
+#[tokio::test]
+async fn an_asset_over_its_limit_is_refused_before_and_as_it_comes() {
+    let limits = Limits { asset_bytes: 500, ..Limits::default() };
+    let house = House::open_with(Config { limits, ..config() }).await;
+    let key = &house.a.key;
+    let asset = format!("/v1/applications/{}/assets/x", house.application(key, "ivr").await);
+    let told = house.upload(key, &asset, "audio/wav", vec![0; 501]).await;
+    told.refused(413, "too-large");
+    assert!(told.body["detail"].as_str().unwrap().contains("asset_bytes"), "{}", told.body);
+    // No length is said: it is counted as it comes.
+    let chunks: Vec<Result<Vec<u8>, std::io::Error>> = vec![Ok(vec![0; 300]), Ok(vec![0; 300])];
+    let chunked = Body::wrap_stream(stream::iter(chunks));
+    house.upload(key, &asset, "audio/wav", chunked).await.refused(413, "too-large");
+    // As many bytes as it may have are looked at: these are no WAV.
+    house.upload(key, &asset, "audio/wav", vec![0; 500]).await.refused(422, "invalid");
 }
 
 /// The refusal comes before the body: nobody sends 32 MiB to hear that they were too many.

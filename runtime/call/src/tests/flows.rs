@@ -411,6 +411,20 @@ fn faults_and_time_are_bounded() {
     world.trap();
     world.trap();
     assert_eq!(world.guests.len(), 2, "two faults are one too many for a third handler");
+    assert_eq!(world.text().matches("TooManySwitches").count(), 1, "{}", world.text());
+
+    // One that cannot be started counts as one that fell, and the last of a chain hides no other.
+    let mut unusable = plan.clone();
+    unusable.handlers[0].module = None;
+    unusable.handlers[1].unusable = Some(Fault::new(FaultCode::ModuleDisabled, "switched off"));
+    let world = World::with(unusable, offered(Some(OFFER)), Manners::default());
+    assert!(world.guests.is_empty() && world.text().contains("TooManySwitches"), "{}", world.text());
+    let mut short = plan.clone();
+    short.handlers.truncate(2);
+    let mut world = World::with(short, offered(Some(OFFER)), Manners::default());
+    world.trap();
+    world.trap();
+    assert!(!world.text().contains("TooManySwitches"), "nobody was left to switch to: {}", world.text());
 
     limits.faults_per_call = 8;
     plan.limits = limits.into();

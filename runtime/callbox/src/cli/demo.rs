@@ -72,13 +72,15 @@ async fn show_all(guests: &Path, folder: &Path) -> Result<ExitCode> {
     println!("{}", show::ledger(&rows));
     println!("\n   What the phone heard: {}\n                         {}", heard.display(), heard_fallback.display());
 
-    if !std::io::stdin().is_terminal() {
+    let stays = std::io::stdin().is_terminal();
+    let how = if stays { "It stays up." } else { "In a terminal it would stay up." };
+    println!("\n   {how} Dial in with a softphone on this machine, without an account:");
+    println!("       sip:{MENU}@{}    sip:{BROKEN}@{}", node.sip, node.sip);
+    println!("   or from another terminal:  callbox call sip:{MENU}@{} --record heard.wav", node.sip);
+    if !stays {
         node.stop().await?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("\n   It stays up. Dial in with a softphone on this machine, without an account:");
-    println!("       sip:{MENU}@{}    sip:{BROKEN}@{}", node.sip, node.sip);
-    println!("   or from another terminal:  callbox call sip:{MENU}@{} --record heard.wav", node.sip);
     println!("   Ctrl-C ends it.");
     tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
     node.stop().await?;

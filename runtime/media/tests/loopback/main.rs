@@ -175,3 +175,30 @@ fn a_hundred_legs_play_at_once() {
     }
     assert_eq!(driver.handle.open_legs(), 0);
 }
+
+/// Digits that are nobody's business: what the far end sends meanwhile is not in the recording.
+#[test]
+fn a_recording_is_silent_while_digits_are_gathered_in_confidence() {
+    let driver = Driver::start((40_700, 40_799));
+    let mut far = FarEnd::new();
+    let rtp = driver.open(1, far.address());
+    let recording = RecordingId::from_u128(7);
+    let (tenant, tracks) = (TenantId::from_u128(6), Tracks::Mixed);
+    let plan = RecordPlan { recording, tenant, tracks, max: None, silence: None, beep: false };
+    driver.handle.send(LegKey(1), MediaCommand::Record { step: 2, plan });
+    far.speak(rtp, 700, 600);
+    driver.handle.send(LegKey(1), MediaCommand::Sensitive(true));
+    far.speak(rtp, 900, 800);
+    driver.handle.send(LegKey(1), MediaCommand::Sensitive(false));
+    far.speak(rtp, 1_100, 600);
+    driver.handle.send(LegKey(1), MediaCommand::Close);
+    driver.until(|event| matches!(event, MediaEvent::Closed { .. }));
+    let file = driver.folder.path().join(format!("{tenant}/{recording}.wav"));
+    let bytes = std::fs::read(file).unwrap();
+    let samples: Vec<i16> = bytes[44..].chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect();
+    let frames = |hz: f32| samples.chunks_exact(160).filter(|frame| goertzel_db(frame, hz) > -20.0).count();
+    let [before, during, after] = [700.0, 900.0, 1_100.0].map(frames);
+    assert!(before > 20 && after > 20, "{before} frames before, {after} after");
+    // What was on its way when the gathering began and ended, and no more of 40 frames.
+    assert!(during <= 8, "{during} frames were recorded in between");
+}

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,6 +31,7 @@ pub(crate) struct Node {
 #[derive(Default)]
 struct Lent {
     components: Mutex<HashMap<ModuleId, Vec<u8>>>,
+    chance: AtomicU32,
 }
 
 impl Node {
@@ -53,6 +54,11 @@ impl Node {
         Self { handle, events, limits: Arc::new(limits), folder, lent, runs: AtomicU64::new(0), tokio }
     }
 
+    /// What `ambient.random` gives from now on.
+    pub(crate) fn chance(&self, number: u32) {
+        self.lent.chance.store(number, Ordering::Relaxed);
+    }
+
     pub(crate) fn accept(&self, upload: Vec<u8>) -> Result<Described, UploadRefused> {
         self.tokio.block_on(self.handle.accept(upload, Arc::clone(&self.limits)))
     }
@@ -66,6 +72,13 @@ impl Node {
         let module = ModuleId::from_u128(number);
         self.lent.components.lock().unwrap().insert(module, described.component.clone());
         Installed { module, digest: described.digest }
+    }
+
+    /// A module that another node took in: its component is here, its compiled form is not.
+    pub(crate) fn borrow(&self, from: &Self, installed: &Installed) -> Installed {
+        let component = from.lent.components.lock().unwrap()[&installed.module].clone();
+        self.lent.components.lock().unwrap().insert(installed.module, component);
+        Installed { module: installed.module, digest: installed.digest.clone() }
     }
 
     pub(crate) fn start(&self, installed: &Installed) -> RunId {
@@ -242,7 +255,7 @@ impl Ambient for Lent {
         0
     }
     fn random(&self) -> u32 {
-        4
+        self.chance.load(Ordering::Relaxed)
     }
 }
 
