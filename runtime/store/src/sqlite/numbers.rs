@@ -23,15 +23,18 @@ pub(super) async fn create(db: &Sqlite, number: &Number) -> Result<(), Error> {
         });
     }
     work.run(
-        sqlx::query("INSERT INTO numbers (id, tenant, address, application, created) VALUES (?1, ?2, ?3, ?4, ?5)")
-            .bind(number.id.to_string())
-            .bind(number.tenant.to_string())
-            .bind(number.address.clone())
-            .bind(number.application.map(|id| id.to_string()))
-            .bind(number.created.as_micros()),
+        sqlx::query(
+            "INSERT INTO numbers (id, tenant, address, application, anonymous, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .bind(number.id.to_string())
+        .bind(number.tenant.to_string())
+        .bind(number.address.clone())
+        .bind(number.application.map(|id| id.to_string()))
+        .bind(number.anonymous)
+        .bind(number.created.as_micros()),
     )
     .await?;
-    changed(&mut work, number, number.created).await?;
+    bound(&mut work, number, number.created).await?;
     work.commit().await
 }
 
@@ -89,7 +92,30 @@ pub(super) async fn bind(
             .bind(application.map(|id| id.to_string())),
     )
     .await?;
-    changed(&mut work, &number, at).await?;
+    bound(&mut work, &number, at).await?;
+    work.commit().await?;
+    Ok(number)
+}
+
+pub(super) async fn change(
+    db: &Sqlite,
+    scope: Scope,
+    id: NumberId,
+    anonymous: bool,
+    at: Wall,
+) -> Result<Number, Error> {
+    let mut work = db.begin("change a number").await?;
+    let mut number = known(&mut work, scope, id).await?;
+    if number.anonymous == anonymous {
+        return Ok(number);
+    }
+    number.anonymous = anonymous;
+    work.run(sqlx::query("UPDATE numbers SET anonymous = ?2 WHERE id = ?1").bind(id.to_string()).bind(anonymous))
+        .await?;
+    let what = if anonymous { "anonymous callers let in" } else { "anonymous callers kept out" }.to_owned();
+    let change = Change::NumberChanged { address: number.address.clone(), what };
+    work.note(Subject::Number(id), Some(number.tenant), at, &change).await?;
+    work.reroute().await?;
     work.commit().await?;
     Ok(number)
 }
@@ -114,7 +140,7 @@ async fn known(work: &mut Work, scope: Scope, id: NumberId) -> Result<Number, Er
     .map_or_else(|| Err(Error::not_found("number", id)), |row| read(&row))
 }
 
-async fn changed(work: &mut Work, number: &Number, at: Wall) -> Result<(), Error> {
+async fn bound(work: &mut Work, number: &Number, at: Wall) -> Result<(), Error> {
     let change = Change::NumberBound { address: number.address.clone(), application: number.application };
     work.note(Subject::Number(number.id), Some(number.tenant), at, &change).await?;
     work.reroute().await
@@ -127,6 +153,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Number, Error> {
         tenant: columns.parse("tenant")?,
         address: columns.get("address")?,
         application: columns.parse_some("application")?,
+        anonymous: columns.get("anonymous")?,
         created: columns.wall("created")?,
     })
 }
