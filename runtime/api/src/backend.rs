@@ -10,21 +10,32 @@ mod calls;
 mod events;
 mod modules;
 mod node;
+mod sip;
 
 use callbox_model::TenantId;
 use thiserror::Error;
 
 pub use access::{Access, KeyRecord, NewKey, Role, TenantChange, TenantFilter};
-pub use applications::{ApplicationFilter, Applications, Audio, NumberFilter, Numbers};
-pub use calls::{CallFilter, Calls, RecordingFilter, UsageBy, UsageFilter};
+pub use applications::{ApplicationFilter, Applications, Audio, NewNumber, NumberFilter, Numbers};
+pub use calls::{CallFilter, Calls, NewCall, OutboundToday, RecordingFilter, UsageBy, UsageFilter};
 pub use events::{EventFilter, EventPage, Events, PlacedEvent};
 pub use modules::{ModuleFilter, Modules};
 pub use node::{Check, CheckState, DictionaryEntry, Listener, Node, NodeInfo};
+pub use sip::{
+    DomainFilter, Domains, NewTrunk, NewUser, PasswordChange, Registrations, ShownTrunk, TrunkChange, TrunkFilter,
+    Trunks, UserChange, UserFilter, Users,
+};
 
 /// Everything that the API asks for.
-pub trait Backend: Access + Modules + Applications + Numbers + Calls + Events + Node {}
+pub trait Backend:
+    Access + Modules + Applications + Numbers + Domains + Users + Registrations + Trunks + Calls + Events + Node
+{
+}
 
-impl<T: Access + Modules + Applications + Numbers + Calls + Events + Node> Backend for T {}
+impl<T> Backend for T where
+    T: Access + Modules + Applications + Numbers + Domains + Users + Registrations + Trunks + Calls + Events + Node
+{
+}
 
 pub type Result<T> = std::result::Result<T, BackendError>;
 
@@ -66,13 +77,14 @@ pub enum BackendError {
     /// 404. Not there, or not in the scope: the two must not be told apart.
     #[error("there is no {what} `{id}`")]
     NotFound { what: &'static str, id: String },
-    /// 409.
+    /// 409. A code of the API's own comes with its own status, whatever stands here.
     #[error("{detail}")]
     Conflict { code: &'static str, detail: String },
     /// 422, with the field.
     #[error("`{field}`: {detail}")]
     Invalid { field: String, detail: String },
-    /// Any 4xx status, with a code from [`Node::dictionary`] or the API's own.
+    /// Any 4xx status, with a code from [`Node::dictionary`]; or one of the API's own, which comes
+    /// with its own status.
     #[error("{detail}")]
     Refused { code: String, status: u16, detail: String },
     /// 429. `limit` is the limit's name.
@@ -93,6 +105,11 @@ impl BackendError {
 
     pub fn conflict(code: &'static str, detail: impl Into<String>) -> Self {
         Self::Conflict { code, detail: detail.into() }
+    }
+
+    /// By a code of the API's own, such as those of [`Calls::place`].
+    pub fn refused(code: &str, detail: impl Into<String>) -> Self {
+        Self::Refused { code: code.to_owned(), status: 422, detail: detail.into() }
     }
 
     pub fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {

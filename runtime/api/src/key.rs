@@ -14,8 +14,8 @@ use crate::backend::KeyRecord;
 pub struct Secret([u8; 32]);
 
 #[derive(Debug, Error)]
-#[error("cannot make an API key: the system gives no random bytes: {0}")]
-pub struct NoRandomness(getrandom::Error);
+#[error("the system gives no random bytes: {0}")]
+pub struct NoRandomness(pub(crate) getrandom::Error);
 
 impl Secret {
     pub fn random() -> Result<Self, NoRandomness> {

@@ -8,7 +8,7 @@
 //! do, and how much at once; whether a module is any good, or a name free, the backend decides.
 //!
 //! Nouns: [`backend::Backend`] (what the node does for it), [`backend::Scope`] (whose things are
-//! asked for), [`key::Secret`], problem (an error's body).
+//! asked for), [`key::Secret`], [`Password`], problem (an error's body).
 //!
 //! Start at [`Service::start`].
 
@@ -22,6 +22,7 @@ mod finish;
 mod health;
 pub mod key;
 mod openapi;
+mod password;
 mod problem;
 mod rates;
 mod replays;
@@ -33,4 +34,5 @@ mod views;
 pub use async_trait::async_trait;
 pub use config::Config;
 pub use health::Metrics;
+pub use password::Password;
 pub use service::{Error, Handle, Service};

@@ -29,7 +29,7 @@ pub(crate) fn empty() -> OpenApi {
         .title("callbox")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "Modules, applications, numbers and calls of a callbox node. Errors are problem bodies (RFC 9457); \
+            "Modules, applications, numbers, users, trunks and calls of a callbox node. Errors are problem bodies (RFC 9457); \
              `/v1/errors` explains their codes.",
         ))
         .license(Some(utoipa::openapi::License::new("Apache-2.0")))

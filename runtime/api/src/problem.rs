@@ -76,11 +76,15 @@ impl From<BackendError> for Problem {
         let text = error.to_string();
         match error {
             BackendError::NotFound { .. } => Self::new(Code::NotFound, text),
-            BackendError::Conflict { code, detail } => {
-                Self { code: Cow::Borrowed(code), ..Self::new(Code::Conflict, detail) }
-            }
+            BackendError::Conflict { code, detail } => match Code::named(code) {
+                Some(own) => Self::new(own, detail),
+                None => Self { code: Cow::Borrowed(code), ..Self::new(Code::Conflict, detail) },
+            },
             BackendError::Invalid { field, detail } => Self::field(Code::Invalid, field, detail),
             BackendError::Refused { code, status, detail } => {
+                if let Some(own) = Code::named(&code) {
+                    return Self::new(own, detail);
+                }
                 let status = StatusCode::from_u16(status).ok().filter(StatusCode::is_client_error);
                 Self {
                     code: Cow::Owned(code),

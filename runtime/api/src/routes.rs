@@ -3,6 +3,7 @@
 mod applications;
 mod assets;
 mod calls;
+mod domains;
 mod errors;
 mod events;
 mod keys;
@@ -11,9 +12,12 @@ mod node;
 mod numbers;
 mod page;
 mod recordings;
+mod registrations;
 mod secrets;
 mod tenants;
+mod trunks;
 mod usage;
+mod users;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, ETAG, LOCATION};
@@ -75,7 +79,7 @@ fn keyed() -> Routes {
     Routes::default()
         .routes(routes!(tenants::get_tenant))
         .routes(routes!(numbers::list_numbers))
-        .routes(routes!(numbers::get_number, numbers::bind_number))
+        .routes(routes!(numbers::get_number, numbers::bind_number, numbers::change_number))
         .routes(routes!(modules::list_modules))
         .routes(routes!(modules::get_module, modules::change_module))
         .routes(routes!(applications::list_applications, applications::create_application))
@@ -88,7 +92,14 @@ fn keyed() -> Routes {
         .routes(routes!(secrets::put_secret, secrets::delete_secret))
         .routes(routes!(assets::list_assets))
         .routes(routes!(assets::get_asset, assets::delete_asset))
-        .routes(routes!(calls::list_calls))
+        .routes(routes!(domains::list_domains))
+        .routes(routes!(domains::get_domain))
+        .routes(routes!(users::list_users, users::create_user))
+        .routes(routes!(users::get_user, users::change_user, users::delete_user))
+        .routes(routes!(registrations::list_registrations, registrations::delete_registrations))
+        .routes(routes!(trunks::list_trunks, trunks::create_trunk))
+        .routes(routes!(trunks::get_trunk, trunks::replace_trunk, trunks::delete_trunk))
+        .routes(routes!(calls::list_calls, calls::place_call))
         .routes(routes!(calls::get_call))
         .routes(routes!(calls::get_timeline))
         .routes(routes!(calls::list_runs))
@@ -98,6 +109,7 @@ fn keyed() -> Routes {
         .routes(routes!(recordings::get_recording))
         .routes(routes!(recordings::get_recording_audio))
         .routes(routes!(usage::get_usage))
+        .routes(routes!(usage::get_outbound))
         .routes(routes!(events::list_events))
         .routes(routes!(events::stream_events))
         .routes(routes!(node::list_limits))
@@ -113,6 +125,8 @@ fn operator() -> Routes {
         .routes(routes!(keys::delete_tenant_key))
         .routes(routes!(numbers::create_number))
         .routes(routes!(numbers::delete_number))
+        .routes(routes!(domains::create_domain))
+        .routes(routes!(domains::change_domain, domains::delete_domain))
         .routes(routes!(node::get_node))
 }
 

@@ -3,12 +3,16 @@
 //! Ids are strings, times are RFC 3339 with microseconds. Unknown fields of a request are refused.
 
 mod access;
+mod address;
 mod applications;
 mod calls;
 mod check;
 mod events;
 mod modules;
 mod node;
+mod outbound;
+mod trunks;
+mod users;
 
 use std::str::FromStr;
 
@@ -18,13 +22,16 @@ use utoipa::ToSchema;
 
 pub(crate) use access::{Key, KeyBody, NewKey, Tenant, TenantBody, TenantPatch};
 pub(crate) use applications::{
-    Application, ApplicationBody, Asset, Number, NumberBinding, NumberBody, SecretBody, SecretNames,
+    Application, ApplicationBody, Asset, Number, NumberBinding, NumberBody, NumberPatch, SecretBody, SecretNames,
 };
 pub(crate) use calls::{Call, CallStatus, MessageBody, Recording, Run, UsageRow};
 pub(crate) use check::Fields;
 pub(crate) use events::{Event, EventList};
 pub(crate) use modules::{Module, ModulePatch, ModuleState};
 pub(crate) use node::{ErrorEntry, ErrorKind, Health, Limit, Node};
+pub(crate) use outbound::{CallBody, OutboundUsage, Placed};
+pub(crate) use trunks::{Trunk, TrunkBody};
+pub(crate) use users::{Domain, DomainBody, DomainPatch, Registration, User, UserBody, UserPatch, UserWithPassword};
 
 /// A piece of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -67,6 +74,11 @@ impl From<Wall> for Time {
     fn from(wall: Wall) -> Self {
         Self(wall)
     }
+}
+
+/// Tells null from nothing: for fields that stay as they are when they are left out.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// An enum of the model with a schema, and the ways there and back.

@@ -2,6 +2,8 @@
 
 use callbox_model::{Change, Event, Run, Subject, TenantId, Wall};
 
+use crate::OutboundLeg;
+
 /// One thing to write down. Entries are applied in order, and all of a batch or none.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
@@ -11,6 +13,8 @@ pub enum Entry {
     Run(Run),
     /// An event of a subject that nobody else counts: the store gives the sequence.
     Note(Note),
+    /// What was bought of a trunk. One row for each leg; the larger figures stand.
+    Outbound(OutboundLeg),
 }
 
 /// An event without its sequence. Written at least once: a database that fails in the middle of
@@ -63,5 +67,11 @@ impl From<Run> for Entry {
 impl From<Note> for Entry {
     fn from(note: Note) -> Self {
         Self::Note(note)
+    }
+}
+
+impl From<OutboundLeg> for Entry {
+    fn from(leg: OutboundLeg) -> Self {
+        Self::Outbound(leg)
     }
 }

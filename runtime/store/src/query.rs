@@ -61,6 +61,29 @@ pub struct NumberFilter {
     pub application: Option<ApplicationId>,
 }
 
+/// Domains, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainFilter {
+    pub scope: Scope,
+    pub name: Option<String>,
+}
+
+/// Users, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFilter {
+    pub scope: Scope,
+    /// The domain's name.
+    pub domain: Option<String>,
+    pub name: Option<String>,
+}
+
+/// Trunks, the oldest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrunkFilter {
+    pub scope: Scope,
+    pub name: Option<String>,
+}
+
 /// Calls, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallFilter {
@@ -123,6 +146,24 @@ impl ApplicationFilter {
 impl NumberFilter {
     pub const fn all(scope: Scope) -> Self {
         Self { scope, address: None, application: None }
+    }
+}
+
+impl DomainFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, name: None }
+    }
+}
+
+impl UserFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, domain: None, name: None }
+    }
+}
+
+impl TrunkFilter {
+    pub const fn all(scope: Scope) -> Self {
+        Self { scope, name: None }
     }
 }
 

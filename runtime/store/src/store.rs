@@ -3,15 +3,16 @@
 use std::pin::Pin;
 
 use callbox_model::{
-    Application, ApplicationId, ApplicationSpec, Asset, CallId, CallRecord, KeyId, KvEntry, KvError, Limits, Module,
-    ModuleId, ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Run, Subject, Tenant, TenantId,
-    TenantState, UsageRow, Wall,
+    Application, ApplicationId, ApplicationSpec, Asset, CallId, CallRecord, Domain, DomainId, KeyId, KvEntry, KvError,
+    Limits, Module, ModuleId, ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Registration, Run,
+    Subject, Tenant, TenantId, TenantState, TrunkId, UsageRow, User, UserId, Wall,
 };
 use tokio::sync::watch;
 
 use crate::{
-    ApiKey, ApplicationFilter, CallFilter, Directory, Entry, Error, EventFilter, Lost, ModuleFilter, NewApplication,
-    NewModule, Note, NumberFilter, Page, Put, Reading, Role, Scope, Stored, UsageFilter,
+    ApiKey, ApplicationFilter, CallFilter, Directory, DomainFilter, Entry, Error, EventFilter, KeptTrunk, Lost,
+    ModuleFilter, NewApplication, NewModule, NewTrunk, Note, NumberFilter, OutboundUsage, Page, Put, Reading,
+    RegistrationChange, Role, Scope, Sealed, Stored, TrunkChange, TrunkFilter, UsageFilter, UserChange, UserFilter,
 };
 
 pub type Future<'a, T> = Pin<Box<dyn std::future::Future<Output = Result<T, Error>> + Send + 'a>>;
@@ -44,6 +45,8 @@ pub trait Store: Send + Sync + 'static {
     fn runs(&self, scope: Scope, call: CallId) -> Future<'_, Vec<Run>>;
     /// The largest CPU time first.
     fn usage(&self, filter: UsageFilter) -> Future<'_, Vec<UsageRow>>;
+    /// What [`Entry::Outbound`] adds up to on the day of this moment, UTC.
+    fn outbound_usage(&self, tenant: TenantId, day: Wall) -> Future<'_, OutboundUsage>;
 
     // The outbox.
 
@@ -108,11 +111,13 @@ pub trait Store: Send + Sync + 'static {
     fn blob<'a>(&'a self, digest: &'a str) -> Future<'a, Vec<u8>>;
     // Applications, and what belongs to them.
 
+    /// [`Error::NotFound`] of a trunk when the tenant has none of the name that its `outbound` says.
     fn create_application(&self, application: NewApplication) -> Future<'_, Application>;
     fn application(&self, scope: Scope, id: ApplicationId) -> Future<'_, Application>;
     fn application_named<'a>(&'a self, tenant: TenantId, name: &'a str) -> Future<'a, Application>;
     fn applications(&self, filter: ApplicationFilter, page: Page<ApplicationId>) -> Future<'_, Vec<Application>>;
-    /// [`Error::Stale`] when it is not at the expected revision any more.
+    /// [`Error::Stale`] when it is not at the expected revision any more. A trunk that is not there
+    /// as with [`Store::create_application`].
     fn replace_application(
         &self,
         scope: Scope,
@@ -154,7 +159,7 @@ pub trait Store: Send + Sync + 'static {
     fn delete_asset<'a>(&'a self, scope: Scope, application: ApplicationId, name: &'a str, at: Wall) -> Future<'a, ()>;
     fn asset_bytes(&self, tenant: TenantId) -> Future<'_, u64>;
 
-    // Numbers and routing.
+    // Numbers.
 
     /// [`Error::Conflict`] names the owner of an address that is taken, for the operator's eyes.
     fn create_number<'a>(&'a self, number: &'a Number) -> Future<'a, ()>;
@@ -168,7 +173,61 @@ pub trait Store: Send + Sync + 'static {
         application: Option<ApplicationId>,
         at: Wall,
     ) -> Future<'_, Number>;
+    /// Whether strangers may call it.
+    fn change_number(&self, scope: Scope, id: NumberId, anonymous: bool, at: Wall) -> Future<'_, Number>;
     fn delete_number(&self, scope: Scope, id: NumberId, at: Wall) -> Future<'_, ()>;
+
+    // Domains and their users.
+
+    /// Its name in lower case. [`Error::Conflict`] names the owner of one that is taken, for the
+    /// operator's eyes.
+    fn create_domain<'a>(&'a self, domain: &'a Domain) -> Future<'a, ()>;
+    fn domain(&self, scope: Scope, id: DomainId) -> Future<'_, Domain>;
+    fn domains(&self, filter: DomainFilter, page: Page<DomainId>) -> Future<'_, Vec<Domain>>;
+    fn change_domain(&self, scope: Scope, id: DomainId, md5: bool, at: Wall) -> Future<'_, Domain>;
+    /// [`Error::Refused`] while users are in it.
+    fn delete_domain(&self, scope: Scope, id: DomainId, at: Wall) -> Future<'_, ()>;
+
+    /// In one of its tenant's domains: otherwise [`Error::NotFound`] of a domain. [`Error::Conflict`]
+    /// when the domain has one of that name.
+    fn create_user<'a>(&'a self, user: &'a User, verifiers: &'a Sealed) -> Future<'a, ()>;
+    fn user(&self, scope: Scope, id: UserId) -> Future<'_, User>;
+    fn users(&self, filter: UserFilter, page: Page<UserId>) -> Future<'_, Vec<User>>;
+    fn change_user(&self, scope: Scope, id: UserId, change: UserChange, at: Wall) -> Future<'_, User>;
+    /// With its registrations.
+    fn delete_user(&self, scope: Scope, id: UserId, at: Wall) -> Future<'_, ()>;
+
+    /// All of it in order, or nothing, in one transaction however many. Of users that are gone,
+    /// nothing is kept. Routing is not told: it is who knows first.
+    fn commit_registrations<'a>(&'a self, changes: &'a [RegistrationChange]) -> Future<'a, ()>;
+    /// Those that have not run out, of all users: for the start. By user and contact.
+    fn registrations(&self, now: Wall) -> Future<'_, Vec<Registration>>;
+    /// Those of one user that have not run out, by contact.
+    fn user_registrations(&self, scope: Scope, user: UserId, now: Wall) -> Future<'_, Vec<Registration>>;
+    /// Removes those that had run out then, at most 1,000. How many. Better a little late than
+    /// before a renewal that is still on its way here.
+    fn purge_registrations(&self, expired: Wall, at: Wall) -> Future<'_, u64>;
+
+    // Trunks.
+
+    /// [`Error::Conflict`] when the tenant has one of that name.
+    fn create_trunk(&self, trunk: NewTrunk) -> Future<'_, KeptTrunk>;
+    fn trunk(&self, scope: Scope, id: TrunkId) -> Future<'_, KeptTrunk>;
+    fn trunks(&self, filter: TrunkFilter, page: Page<TrunkId>) -> Future<'_, Vec<KeptTrunk>>;
+    /// [`Error::Stale`] when it is not at the expected revision any more; [`Error::Refused`] when it
+    /// would lose the name by which an application knows it.
+    fn replace_trunk(
+        &self,
+        scope: Scope,
+        id: TrunkId,
+        change: TrunkChange,
+        expected: Option<u64>,
+        at: Wall,
+    ) -> Future<'_, KeptTrunk>;
+    /// [`Error::Refused`] while an application names it.
+    fn delete_trunk(&self, scope: Scope, id: TrunkId, at: Wall) -> Future<'_, ()>;
+
+    // Routing.
 
     fn directory(&self) -> Future<'_, Directory>;
     /// Cheap: to see whether [`Store::directory`] is worth a call.

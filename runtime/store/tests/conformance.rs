@@ -5,8 +5,14 @@
 mod kv;
 #[path = "suite/ledger.rs"]
 mod ledger;
+#[path = "suite/outbound.rs"]
+mod outbound;
 #[path = "suite/owned.rs"]
 mod owned;
+#[path = "suite/registrations.rs"]
+mod registrations;
+#[path = "suite/sip.rs"]
+mod sip;
 #[path = "suite/world.rs"]
 mod world;
 
@@ -41,6 +47,19 @@ stores! {
     owned::numbers,
     owned::directory,
     owned::changes_are_told,
+    sip::domains,
+    sip::users,
+    sip::trunks,
+    sip::trunks_of_applications,
+    sip::numbers_for_strangers,
+    sip::routing_sees_them,
+    sip::sealed_things_are_not_shown,
+    registrations::contacts,
+    registrations::a_batch_is_in_order,
+    registrations::bursts,
+    registrations::running_out,
+    outbound::minutes_and_codes,
+    outbound::codes_come_late,
     kv::values,
     kv::keys_by_prefix,
     kv::ttl,

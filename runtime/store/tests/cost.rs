@@ -1,4 +1,4 @@
-//! What a call costs the store. Run it alone, in release:
+//! What a call and a REGISTER cost the store. Run it alone, in release:
 //! `cargo test -p callbox-store --release --test cost -- --ignored --nocapture`.
 
 #[path = "suite/world.rs"]
@@ -7,8 +7,8 @@ mod world;
 
 use std::time::Instant;
 
-use callbox_model::{ApplicationId, Change, TenantId};
-use callbox_store::{Entry, Sqlite, Store, sqlite};
+use callbox_model::{ApplicationId, Change, Registration, TenantId, UserId, Wall};
+use callbox_store::{Entry, RegistrationChange, Sqlite, Store, sqlite};
 use world::{World, closed};
 
 const CALLS: usize = 20_000;
@@ -58,5 +58,51 @@ async fn cost_of_a_call() {
             "batches of {size}: {cpu_us} us CPU, {wall_us} us wall for a call of {} entries",
             entries.len() / CALLS
         );
+    }
+}
+
+const PHONES: usize = 5_000;
+
+fn put(user: UserId, cseq: u32, at: Wall) -> RegistrationChange {
+    let registration = Registration {
+        user,
+        contact: format!("sip:{user}@192.0.2.1:40123;transport=tcp;ob"),
+        instance: Some("<urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6>".to_owned()),
+        reg_id: Some(1),
+        path: Vec::new(),
+        q_permille: 1_000,
+        sip_call_id: "843817637684230@998sdasdh09".to_owned(),
+        cseq,
+        transport: "tcp".to_owned(),
+        remote: ([192, 0, 2, 1], 40_123).into(),
+        local: ([192, 0, 2, 2], 5_060).into(),
+        user_agent: Some("phone/1.0".to_owned()),
+        expires: Wall(at.0 + 3_600_000_000 + i64::from(cseq)),
+    };
+    RegistrationChange::Put { registration, at }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn cost_of_a_register() {
+    for size in [1, 100, 1_000] {
+        let folder = tempfile::tempdir().unwrap();
+        let world = World::new(Sqlite::open(sqlite::Config::new(folder.path().join("callbox.db"))).await.unwrap());
+        let tenant = world.tenant("owner").await;
+        world.domain(tenant, "example.org").await;
+        let mut users = Vec::with_capacity(PHONES);
+        for number in 0..PHONES {
+            users.push(world.user(tenant, "example.org", &number.to_string()).await.id);
+        }
+        for (cseq, what) in [(1, "first"), (2, "renewed")] {
+            let changes: Vec<_> = users.iter().map(|&user| put(user, cseq, world.now())).collect();
+            let (ticks, began) = (cpu_ticks(), Instant::now());
+            for batch in changes.chunks(size) {
+                world.store.commit_registrations(batch).await.unwrap();
+            }
+            let cpu_us = (cpu_ticks() - ticks) * 10_000 / PHONES as u64;
+            let per_s = PHONES as f64 / began.elapsed().as_secs_f64();
+            println!("batches of {size}, {what}: {cpu_us} us CPU for a REGISTER, {per_s:.0} a second");
+        }
     }
 }

@@ -18,10 +18,11 @@ pub trait Applications: Send + Sync {
         page: Page<ApplicationId>,
     ) -> Result<Vec<Application>>;
     async fn application(&self, scope: Scope, id: ApplicationId) -> Result<Application>;
-    /// `name-taken` when the tenant has one of that name.
+    /// `name-taken` when the tenant has one of that name. `Invalid` at `outbound.trunk` when it has
+    /// no trunk of the name that stands there.
     async fn create_application(&self, tenant: TenantId, name: String, spec: ApplicationSpec) -> Result<Application>;
     /// `revision` None changes whatever revision there is; otherwise `RevisionMismatch` when it is
-    /// not the current one.
+    /// not the current one. Name and trunk as with [`Self::create_application`].
     async fn change_application(
         &self,
         scope: Scope,
@@ -52,15 +53,19 @@ pub trait Numbers: Send + Sync {
     async fn numbers(&self, scope: Scope, filter: NumberFilter, page: Page<NumberId>) -> Result<Vec<Number>>;
     async fn number(&self, scope: Scope, id: NumberId) -> Result<Number>;
     /// `address-taken` when any tenant has it. The application must be the tenant's own.
-    async fn create_number(
-        &self,
-        tenant: TenantId,
-        address: String,
-        application: Option<ApplicationId>,
-    ) -> Result<Number>;
+    async fn create_number(&self, tenant: TenantId, number: NewNumber) -> Result<Number>;
     /// None rings nowhere. The application must be of the number's own tenant: else `Invalid`.
     async fn bind_number(&self, scope: Scope, id: NumberId, application: Option<ApplicationId>) -> Result<Number>;
+    /// Whether strangers may call it.
+    async fn change_number(&self, scope: Scope, id: NumberId, anonymous: bool) -> Result<Number>;
     async fn delete_number(&self, scope: Scope, id: NumberId) -> Result<()>;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNumber {
+    pub address: String,
+    pub application: Option<ApplicationId>,
+    pub anonymous: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 //! Calls, what was recorded of them, and what they used.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use callbox_model::{
-    ApplicationId, CallId, CallRecord, CallStatus, Message, Recording, RecordingId, Run, UsageRow, Wall,
+    ApplicationId, CallId, CallRecord, CallStatus, Header, Message, Millis, Recording, RecordingId, Run, TenantId,
+    UsageRow, Wall,
 };
 
 use super::{Audio, Page, PlacedEvent, Result, Scope};
@@ -16,6 +19,12 @@ pub trait Calls: Send + Sync {
     async fn call_events(&self, scope: Scope, id: CallId, page: Page<u64>) -> Result<Vec<PlacedEvent>>;
     /// Its Runs in order.
     async fn call_runs(&self, scope: Scope, id: CallId) -> Result<Vec<Run>>;
+    /// Begins a call at once, and returns its id when it is under way, ringing or not. Refused with
+    /// [`super::BackendError::refused`]: `destination-denied`, `caller-id-denied`, `no-trunk`,
+    /// `user-not-registered`; with `Quota` at a limit of the tenant or of the guard against fraud;
+    /// `Invalid` at `headers[0].name` where the application's allow-list is against it;
+    /// `Unavailable` while the node takes no calls.
+    async fn place(&self, scope: Scope, call: NewCall) -> Result<CallId>;
     /// A conflict `call-over` when it has ended. Returns when the call has been told.
     async fn hang_up(&self, scope: Scope, id: CallId) -> Result<()>;
     /// To the module in control. A conflict `call-over` when the call has ended.
@@ -34,6 +43,38 @@ pub trait Calls: Send + Sync {
 
     /// Sums over the Runs that began in the time asked for, the largest CPU time first.
     async fn usage(&self, scope: Scope, filter: UsageFilter) -> Result<Vec<UsageRow>>;
+    /// What the tenant has bought of its trunks since midnight, UTC. The tenant is there, and in
+    /// the caller's scope.
+    async fn outbound(&self, tenant: TenantId) -> Result<OutboundToday>;
+}
+
+/// A call that is wished for. Its form is checked; whether it may be, is not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCall {
+    pub application: ApplicationId,
+    /// A number, a SIP URI, or a user's address.
+    pub to: String,
+    /// A number or a SIP URI. None is the application's first, or its trunk's.
+    pub from: Option<String>,
+    /// How long it may ring.
+    pub timeout: Millis,
+    pub headers: Vec<Header>,
+    /// For the module, as text.
+    pub input: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OutboundToday {
+    /// The midnight with which the day began.
+    pub day: Wall,
+    pub minutes: u64,
+    pub spend_micros: u64,
+    /// Calling codes that were ever called.
+    pub codes: BTreeSet<String>,
+    /// Of these, the ones that were called for the first time today.
+    pub new_codes: BTreeSet<String>,
+    /// Dialled legs at this moment.
+    pub legs: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -54,6 +54,13 @@ codes! {
         "The key is a tenant's, and this is the operator's to do.", "Ask the operator.";
     TenantSuspended, "tenant-suspended", FORBIDDEN, "Tenant suspended",
         "A suspended tenant can look, and change nothing.", "Ask the operator.";
+    DestinationDenied, "destination-denied", FORBIDDEN, "Not to be called",
+        "The application may not call there: no number prefix, domain or network of its `outbound` fits, or the \
+         operator's own rules are against it.",
+        "Add the destination to the application's `outbound`, or ask the operator.";
+    CallerIdDenied, "caller-id-denied", FORBIDDEN, "Caller id not allowed",
+        "What was to stand in From is not among the application's `caller_ids`.",
+        "Leave `from` out, or add it to the application's `outbound.caller_ids`.";
     NotFound, "not-found", NOT_FOUND, "Not found",
         "It is not there, or not within what the key may see.", "Check the id, and whose key is used.";
     NoRoute, "no-route", NOT_FOUND, "No such path",
@@ -70,6 +77,18 @@ codes! {
         "The address belongs to a tenant already.", "Delete the number there first.";
     ApplicationInUse, "application-in-use", CONFLICT, "Application in use",
         "Numbers lead to the application.", "Bind them to another, or to none.";
+    DomainTaken, "domain-taken", CONFLICT, "Domain taken",
+        "The domain belongs to a tenant already.", "Delete it there first.";
+    DomainInUse, "domain-in-use", CONFLICT, "Domain in use",
+        "Users are in the domain.", "Delete them first.";
+    TrunkInUse, "trunk-in-use", CONFLICT, "Trunk in use",
+        "An application names the trunk: it can neither go nor change its name.",
+        "Let the application's `outbound.trunk` name another, or none.";
+    NoTrunk, "no-trunk", CONFLICT, "No trunk",
+        "A number was to be called, and the application names no trunk that could carry it.",
+        "Name one in the application's `outbound.trunk`.";
+    UserNotRegistered, "user-not-registered", CONFLICT, "No phone registered",
+        "The user is there, and can be reached under no contact.", "Call again when a phone is registered.";
     StateChanged, "state-changed", CONFLICT, "State changed meanwhile",
         "Somebody else changed the state at the same time.", "Look at it again, then ask again.";
     CallOver, "call-over", CONFLICT, "The call is over",
@@ -115,6 +134,11 @@ codes! {
 }
 
 impl Code {
+    /// The API's own of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.code() == name)
+    }
+
     /// For an answer that came without a problem, from a library.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {

@@ -2,7 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use callbox_model::{ApplicationId, CallId};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -13,7 +15,7 @@ use crate::backend::CallFilter;
 use crate::door::Caller;
 use crate::extract::{Body, Path, Query};
 use crate::problem::Result;
-use crate::views::{Call, CallStatus, Event, List, MessageBody, Run, Time};
+use crate::views::{Call, CallBody, CallStatus, Event, List, MessageBody, Placed, Run, Time};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -65,6 +67,25 @@ pub(super) async fn list_calls(
     };
     let calls = app.backend.calls(caller.scope, filter, asked.page()).await?;
     Ok(Json(asked.list(calls, |call| call.id.to_string())))
+}
+
+/// Begin a call
+///
+/// Its life is told by events. The application's modules have it when it is answered.
+#[utoipa::path(post, path = "/v1/calls", tag = "calls", request_body = CallBody, responses(
+    (status = 202, description = "It is under way", body = Placed,
+        headers(("Location" = String, description = "The call"))),
+    (status = 403, description = "The tenant is suspended, or the application may not call there, or not as this \
+        caller (`destination-denied`, `caller-id-denied`)"),
+    (status = 409, description = "There is no way there now (`no-trunk`, `user-not-registered`)")
+))]
+pub(super) async fn place_call(State(app): State<App>, caller: Caller, Body(body): Body<CallBody>) -> Result<Response> {
+    let id = app.backend.place(caller.scope, body.check()?).await?;
+    let mut response = (StatusCode::ACCEPTED, Json(Placed { id })).into_response();
+    if let Ok(path) = HeaderValue::from_str(&format!("/v1/calls/{id}")) {
+        response.headers_mut().insert(LOCATION, path);
+    }
+    Ok(response)
 }
 
 /// One call

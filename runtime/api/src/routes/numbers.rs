@@ -15,7 +15,7 @@ use crate::backend::NumberFilter;
 use crate::door::Caller;
 use crate::extract::{Body, Path, Query};
 use crate::problem::Result;
-use crate::views::{List, Number, NumberBinding, NumberBody};
+use crate::views::{List, Number, NumberBinding, NumberBody, NumberPatch};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -57,8 +57,7 @@ pub(super) async fn create_number(
     Body(body): Body<NumberBody>,
 ) -> Result<Response> {
     let tenant = caller.tenant()?;
-    let (address, application) = body.check()?;
-    let number = app.backend.create_number(tenant, address, application).await?;
+    let number = app.backend.create_number(tenant, body.check()?).await?;
     Ok(created(format!("/v1/numbers/{}", number.id), Number::from(number)))
 }
 
@@ -84,6 +83,18 @@ pub(super) async fn bind_number(
     Body(body): Body<NumberBinding>,
 ) -> Result<Json<Number>> {
     Ok(Json(app.backend.bind_number(caller.scope, id, body.application).await?.into()))
+}
+
+/// Let strangers call a number, or keep them out
+#[utoipa::path(patch, path = "/v1/numbers/{id}", tag = "numbers", params(("id" = String, Path)),
+    request_body = NumberPatch, responses((status = 200, description = "The number as it is now", body = Number)))]
+pub(super) async fn change_number(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<NumberId>,
+    Body(body): Body<NumberPatch>,
+) -> Result<Json<Number>> {
+    Ok(Json(app.backend.change_number(caller.scope, id, body.anonymous).await?.into()))
 }
 
 /// Take an address back

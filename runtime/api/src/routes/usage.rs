@@ -2,16 +2,16 @@
 
 use axum::Json;
 use axum::extract::State;
-use callbox_model::ApplicationId;
+use callbox_model::{ApplicationId, TenantId};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::backend::{UsageBy, UsageFilter};
 use crate::door::Caller;
-use crate::extract::Query;
-use crate::problem::Result;
-use crate::views::{List, Time, UsageRow};
+use crate::extract::{Path, Query};
+use crate::problem::{Problem, Result};
+use crate::views::{List, OutboundUsage, Time, UsageRow};
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -64,4 +64,20 @@ pub(super) async fn get_usage(
     };
     let items = app.backend.usage(caller.scope, filter).await?.into_iter().map(UsageRow::from).collect();
     Ok(Json(List { items, next: None }))
+}
+
+/// What a tenant has bought of its trunks today, and where it stops
+#[utoipa::path(get, path = "/v1/tenants/{id}/outbound", tag = "usage", params(("id" = String, Path)), responses(
+    (status = 200, description = "Since midnight, UTC", body = OutboundUsage)
+))]
+pub(super) async fn get_outbound(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<TenantId>,
+) -> Result<Json<OutboundUsage>> {
+    if !caller.scope.admits(id) {
+        return Err(Problem::not_found("tenant", id));
+    }
+    app.backend.tenant(id).await?;
+    Ok(Json(OutboundUsage::new(app.backend.outbound(id).await?, &app.config.limits)))
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::check::shown;
+use super::outbound::Outbound;
 use super::{Fields, Time};
+use crate::backend::NewNumber;
 use crate::problem::Problem;
 
 /// One link of the chain.
@@ -36,6 +38,7 @@ pub(crate) struct Application {
     language: Option<String>,
     apology: Option<String>,
     last_resort_status: Option<u16>,
+    outbound: Outbound,
     /// Names of its secrets; their values are never shown.
     secrets: Vec<String>,
     /// Grows with every change; for `If-Match`.
@@ -58,6 +61,7 @@ impl From<callbox_model::Application> for Application {
             language: spec.language,
             apology: spec.apology,
             last_resort_status: spec.last_resort_status,
+            outbound: spec.outbound.into(),
             secrets: application.secrets,
             revision: application.revision,
             created: application.created.into(),
@@ -94,6 +98,9 @@ pub(crate) struct ApplicationBody {
     /// SIP status of the last resort for a caller not answered yet. Default 480.
     #[schema(minimum = 400, maximum = 699)]
     last_resort_status: Option<u16>,
+    /// Where calls that its modules begin may go.
+    #[serde(default)]
+    outbound: Outbound,
 }
 
 impl ApplicationBody {
@@ -134,6 +141,7 @@ impl ApplicationBody {
                 format!("{status} refuses no call: expected 400 to 699")
             });
         }
+        let outbound = self.outbound.check(&mut fields);
         fields.done()?;
         let handler = |link: Handler| callbox_model::Handler { module: link.module, version: link.version };
         let spec = ApplicationSpec {
@@ -144,13 +152,14 @@ impl ApplicationBody {
             language: self.language,
             apology: self.apology,
             last_resort_status: self.last_resort_status,
+            outbound,
         };
         Ok((self.name, spec))
     }
 }
 
 /// A token of RFC 3261, section 25.1.
-fn is_header_name(name: &str) -> bool {
+pub(super) fn is_header_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte))
 }
@@ -212,6 +221,8 @@ pub(crate) struct Number {
     /// Null rings nowhere: callers get 404.
     #[schema(value_type = Option<String>)]
     application: Option<ApplicationId>,
+    /// Whether callers may come that are neither a trunk nor a user of the tenant.
+    anonymous: bool,
     created: Time,
 }
 
@@ -222,6 +233,7 @@ impl From<callbox_model::Number> for Number {
             tenant: number.tenant,
             address: number.address,
             application: number.application,
+            anonymous: number.anonymous,
             created: number.created.into(),
         }
     }
@@ -235,16 +247,19 @@ pub(crate) struct NumberBody {
     address: String,
     #[schema(value_type = Option<String>)]
     application: Option<ApplicationId>,
+    /// Whether callers may come that are neither a trunk nor a user of the tenant. Default false.
+    #[serde(default)]
+    anonymous: bool,
 }
 
 impl NumberBody {
-    pub(crate) fn check(self) -> Result<(String, Option<ApplicationId>), Problem> {
+    pub(crate) fn check(self) -> Result<NewNumber, Problem> {
         let mut fields = Fields::default();
         fields.hold("address", is_address(&self.address), || {
             format!("`{}` is neither a user part, nor `user@domain`, nor `*@domain`", shown(&self.address))
         });
         fields.done()?;
-        Ok((self.address, self.application))
+        Ok(NewNumber { address: self.address, application: self.application, anonymous: self.anonymous })
     }
 }
 
@@ -270,6 +285,13 @@ pub(crate) struct NumberBinding {
     #[serde(deserialize_with = "Option::deserialize")]
     #[schema(value_type = Option<String>, required = true)]
     pub(crate) application: Option<ApplicationId>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NumberPatch {
+    /// Whether callers may come that are neither a trunk nor a user of the tenant.
+    pub(crate) anonymous: bool,
 }
 
 /// As many as a call survives faults.

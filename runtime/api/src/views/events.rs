@@ -12,7 +12,8 @@ use crate::backend::PlacedEvent;
 pub(crate) struct Event {
     /// Grows with every event of the node, with holes. For `after` and `Last-Event-ID`.
     pub(crate) position: i64,
-    /// What it happened to: the id of a call, tenant, module, application or number, or `node`.
+    /// What it happened to: the id of a call, tenant, module, application, number, domain, user or
+    /// trunk, or `node`.
     subject: String,
     /// Counts the events of the subject, from 1, without holes.
     pub(crate) sequence: u64,

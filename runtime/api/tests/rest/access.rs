@@ -50,6 +50,9 @@ async fn each_route_opens_to_its_roles_and_no_others() {
         ("delete", "/v1/keys/{id}"),
         ("post", "/v1/numbers"),
         ("delete", "/v1/numbers/{id}"),
+        ("post", "/v1/domains"),
+        ("patch", "/v1/domains/{id}"),
+        ("delete", "/v1/domains/{id}"),
         ("get", "/v1/node"),
     ];
     let mut operators_seen = 0;

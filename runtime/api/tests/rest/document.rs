@@ -41,7 +41,7 @@ async fn every_operation_is_whole() {
             assert_eq!(parameters.contains(&("header", "Idempotency-Key")), method == "post", "{whole}");
         }
     }
-    assert_eq!(count, 48, "an operation came or went: say so here");
+    assert_eq!(count, 68, "an operation came or went: say so here");
 }
 
 #[tokio::test]
@@ -63,9 +63,27 @@ async fn answers_are_what_their_schemas_say() {
     let house = House::open().await;
     house.call(house.a.tenant, callbox_model::CallStatus::Completed);
     house.application(&house.a.key, "ivr").await;
+    house.domain(house.a.tenant, "example.org").await;
+    let body = serde_json::json!({ "domain": "example.org", "name": "anna" });
+    let user = house.post(&house.a.key, "/v1/users", &body).await.expect(201);
+    house.registration(&user, "sip:anna@192.0.2.1");
+    house.trunk(&house.a.key, "carrier").await;
     house.upload(&house.a.key, "/v1/modules?name=ivr", "application/wasm", crate::house::WASM).await.expect(201);
     let document = house.get("", "/v1/openapi.json").await.expect(200);
-    for path in ["applications", "modules", "calls", "events", "usage", "limits", "tenants", "keys", "errors"] {
+    for path in [
+        "applications",
+        "modules",
+        "calls",
+        "events",
+        "usage",
+        "limits",
+        "tenants",
+        "keys",
+        "errors",
+        "domains",
+        "users",
+        "trunks",
+    ] {
         let answer = house.get(&house.operator, &format!("/v1/{path}")).await.expect(200);
         let operation = &document["paths"][format!("/v1/{path}")]["get"];
         let list = resolve(&document, &operation["responses"]["200"]["content"]["application/json"]["schema"]);

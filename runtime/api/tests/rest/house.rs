@@ -8,7 +8,7 @@ use callbox_api::key::Secret;
 use callbox_api::{Config, Handle, Service};
 use callbox_model::{
     ApplicationId, CallId, CallRecord, CallStatus, Change, Direction, EndReason, Fault, FaultCode, Recording,
-    RecordingId, Run, RunEnd, RunId, RunKind, RunUsage, Subject, TenantId,
+    RecordingId, Registration, Run, RunEnd, RunId, RunKind, RunUsage, Subject, TenantId, Wall,
 };
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
@@ -99,6 +99,36 @@ impl House {
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    pub(crate) async fn domain(&self, tenant: TenantId, name: &str) -> Value {
+        let within = format!("/v1/domains?tenant={tenant}");
+        self.post(&self.operator, &within, &json!({ "name": name })).await.expect(201)
+    }
+
+    pub(crate) async fn trunk(&self, key: &str, name: &str) -> String {
+        let body = json!({ "name": name, "uri": "sip:carrier.example", "networks": ["192.0.2.0/24"] });
+        self.post(key, "/v1/trunks", &body).await.expect(201)["id"].as_str().unwrap().to_owned()
+    }
+
+    /// A phone of the user's.
+    pub(crate) fn registration(&self, user: &Value, contact: &str) {
+        let registration = Registration {
+            user: user["id"].as_str().unwrap().parse().unwrap(),
+            contact: contact.to_owned(),
+            instance: Some("<urn:uuid:0>".to_owned()),
+            reg_id: Some(1),
+            path: vec!["<sip:edge.example.org;lr>".to_owned()],
+            q_permille: 500,
+            sip_call_id: "x".to_owned(),
+            cseq: 7,
+            transport: "tcp".to_owned(),
+            remote: ([192, 0, 2, 7], 40_000).into(),
+            local: ([192, 0, 2, 1], 5_060).into(),
+            user_agent: Some("phone/1".to_owned()),
+            expires: Wall(1_800_000_000_000_000),
+        };
+        self.memory.state().registrations.push(registration);
     }
 
     /// A call of the tenant, with one event, two Runs and a recording.

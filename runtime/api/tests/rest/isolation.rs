@@ -18,6 +18,11 @@ async fn everything_of_another_tenant_is_not_there() {
     let module = house.upload(a, "/v1/modules?name=ivr", "application/wasm", WASM).await.expect(201);
     let within = format!("/v1/numbers?tenant={}", house.a.tenant);
     let number = house.post(&house.operator, &within, &json!({ "address": "100" })).await.expect(201);
+    let within = format!("/v1/domains?tenant={}", house.a.tenant);
+    let domain = house.post(&house.operator, &within, &json!({ "name": "example.org" })).await.expect(201);
+    let user = house.post(a, "/v1/users", &json!({ "domain": "example.org", "name": "anna" })).await.expect(201);
+    house.registration(&user, "sip:anna@192.0.2.1");
+    let trunk = house.trunk(a, "carrier").await;
     let call = house.call(house.a.tenant, CallStatus::InProgress);
     let recording = house.recording(house.a.tenant, call, Some("nowhere".into()));
 
@@ -27,6 +32,9 @@ async fn everything_of_another_tenant_is_not_there() {
         ("/v1/applications/{id}", application),
         ("/v1/modules/{id}", text(&module)),
         ("/v1/numbers/{id}", text(&number)),
+        ("/v1/domains/{id}", text(&domain)),
+        ("/v1/users/{id}", text(&user)),
+        ("/v1/trunks/{id}", trunk),
         ("/v1/calls/{id}", call.to_string()),
         ("/v1/recordings/{id}", recording.to_string()),
     ];
@@ -39,6 +47,7 @@ async fn everything_of_another_tenant_is_not_there() {
         let (pattern, id) = ids.iter().find(|(pattern, _)| path.starts_with(pattern)).unwrap();
         for method in item.as_object().unwrap().keys() {
             let is_operators = (method == "delete" && pattern.contains("numbers"))
+                || (method != "get" && pattern.contains("domains"))
                 || (method == "patch" && pattern.contains("tenants"));
             if is_operators {
                 continue;
@@ -53,7 +62,12 @@ async fn everything_of_another_tenant_is_not_there() {
                     ("PUT", path) if path.contains("assets") => request.header("content-type", "audio/wav").body(WAV),
                     ("PUT", path) if path.contains("secrets") => request.json(&json!({ "value": "2" })),
                     ("PUT", path) if path.contains("numbers") => request.json(&json!({ "application": null })),
+                    ("PUT", path) if path.contains("trunks") => {
+                        request.json(&json!({ "name": "mine", "uri": "sip:mine.example" }))
+                    }
                     ("PUT", _) => request.json(&json!({ "name": "mine" })),
+                    ("PATCH", path) if path.contains("numbers") => request.json(&json!({ "anonymous": true })),
+                    ("PATCH", path) if path.contains("users") => request.json(&json!({ "password": null })),
                     ("PATCH", _) => request.json(&json!({ "state": "disabled" })),
                     ("POST", path) if path.contains("messages") => request.json(&json!({ "body": 1 })),
                     _ => request,
@@ -66,9 +80,11 @@ async fn everything_of_another_tenant_is_not_there() {
             asked += 1;
         }
     }
-    assert!(asked >= 22, "only {asked} operations were asked");
+    assert!(asked >= 33, "only {asked} operations were asked");
 
-    for list in ["applications", "modules", "numbers", "calls", "recordings", "events", "usage"] {
+    for list in
+        ["applications", "modules", "numbers", "domains", "users", "trunks", "calls", "recordings", "events", "usage"]
+    {
         let answer = house.get(b, &format!("/v1/{list}")).await.expect(200);
         assert_eq!(answer["items"], json!([]), "{list}");
         assert!(
@@ -78,8 +94,16 @@ async fn everything_of_another_tenant_is_not_there() {
     }
     let mine = house.application(b, "ivr").await;
     assert!(!mine.is_empty(), "names of two tenants do not meet");
+    house.trunk(b, "carrier").await;
+    // Nor can it put anything into A's domain, through A's trunk, or on behalf of A's application.
+    let stray = house.post(b, "/v1/users", &json!({ "domain": "example.org", "name": "bert" })).await;
+    stray.refused(422, "invalid");
+    assert_eq!(stray.fields(), ["domain"]);
+    let call = json!({ "application": ids[1].1, "to": "+4930123456" });
+    house.post(b, "/v1/calls", &call).await.refused(404, "not-found");
     let state = house.memory.state();
     assert_eq!(state.messages.len(), 0);
     assert!(state.calls.values().all(|call| call.status == CallStatus::InProgress));
+    assert_eq!((state.placed.len(), state.users.len(), state.registrations.len()), (0, 1, 1));
     assert!(state.secrets.values().all(|value| value == "1"));
 }

@@ -2,6 +2,7 @@
 
 mod house;
 mod memory;
+mod memory_sip;
 mod memory_things;
 
 mod access;
@@ -14,4 +15,8 @@ mod isolation;
 mod limits;
 mod modules;
 mod node;
+mod outbound;
+mod passwords;
 mod problems;
+mod trunks;
+mod users;

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use callbox_api::async_trait;
 use callbox_api::backend::{
     Access, Check, CheckState, DictionaryEntry, EventFilter, EventPage, Events, KeyRecord, Listener, ModuleFilter,
-    Modules, NewKey, Node, NodeInfo, Page, PlacedEvent, Result, Role, Scope, TenantChange, TenantFilter,
+    Modules, NewCall, NewKey, Node, NodeInfo, OutboundToday, Page, PlacedEvent, Result, Role, Scope, TenantChange,
+    TenantFilter,
 };
 use callbox_api::backend::{BackendError, BackendError::Refused};
 use callbox_model::{
-    Application, ApplicationId, Asset, CallId, CallRecord, Change, Event, IdSource, KeyId, Message, Module, ModuleId,
-    ModuleState, Number, NumberId, Recording, RecordingId, Run, Subject, Tenant, TenantId, TenantState, Wall, World,
+    Application, ApplicationId, Asset, CallId, CallRecord, Change, Domain, DomainId, Event, IdSource, KeyId, Message,
+    Module, ModuleId, ModuleState, Number, NumberId, Recording, RecordingId, Registration, Run, Subject, Tenant,
+    TenantId, TenantState, Trunk, TrunkId, TrunkState, User, UserId, Wall, World,
 };
 use tokio::sync::watch;
 
@@ -32,6 +34,16 @@ pub(crate) struct State {
     pub(crate) secrets: BTreeMap<(ApplicationId, String), String>,
     pub(crate) assets: BTreeMap<(ApplicationId, String), (Asset, Bytes)>,
     pub(crate) numbers: BTreeMap<NumberId, Number>,
+    pub(crate) domains: BTreeMap<DomainId, Domain>,
+    pub(crate) users: BTreeMap<UserId, User>,
+    pub(crate) registrations: Vec<Registration>,
+    pub(crate) trunks: BTreeMap<TrunkId, Trunk>,
+    pub(crate) trunk_states: BTreeMap<TrunkId, TrunkState>,
+    /// Of users and trunks, by their ids.
+    pub(crate) passwords: BTreeMap<String, String>,
+    pub(crate) outbound: OutboundToday,
+    pub(crate) placed: Vec<(CallId, NewCall)>,
+    pub(crate) is_draining: bool,
     pub(crate) calls: BTreeMap<CallId, CallRecord>,
     pub(crate) runs: Vec<Run>,
     pub(crate) messages: Vec<(CallId, Message)>,

@@ -3,15 +3,26 @@
 use bytes::Bytes;
 use callbox_api::async_trait;
 use callbox_api::backend::{
-    ApplicationFilter, Applications, Audio, BackendError, CallFilter, Calls, NumberFilter, Numbers, Page, PlacedEvent,
-    RecordingFilter, Result, Scope, UsageBy, UsageFilter,
+    ApplicationFilter, Applications, Audio, BackendError, CallFilter, Calls, NewCall, NewNumber, NumberFilter, Numbers,
+    OutboundToday, Page, PlacedEvent, RecordingFilter, Result, Scope, UsageBy, UsageFilter,
 };
 use callbox_model::{
     Application, ApplicationId, ApplicationSpec, Asset, CallId, CallRecord, CallStatus, Message, Number, NumberId,
     Recording, RecordingId, Run, RunUsage, Subject, TenantId, UsageRow,
 };
 
-use crate::memory::{Memory, piece, piece_back};
+use crate::memory::{Memory, State, piece, piece_back};
+
+impl State {
+    fn has_trunk(&self, tenant: TenantId, spec: &ApplicationSpec) -> Result<()> {
+        let named = spec.outbound.trunk.as_ref();
+        let is_there = |name: &String| self.trunks.values().any(|it| it.tenant == tenant && it.name == *name);
+        match named.filter(|name| !is_there(name)) {
+            None => Ok(()),
+            Some(name) => Err(BackendError::invalid("outbound.trunk", format!("there is no trunk `{name}`"))),
+        }
+    }
+}
 
 #[async_trait]
 impl Applications for Memory {
@@ -44,6 +55,7 @@ impl Applications for Memory {
         if state.applications.values().any(|other| other.tenant == tenant && other.name == name) {
             return Err(BackendError::conflict("name-taken", format!("there is an application `{name}`")));
         }
+        state.has_trunk(tenant, &spec)?;
         let id = ApplicationId::new(&self.ids, created);
         let application = Application { id, tenant, name, spec, secrets: Vec::new(), revision: 1, created };
         state.applications.insert(id, application.clone());
@@ -58,7 +70,9 @@ impl Applications for Memory {
         name: String,
         spec: ApplicationSpec,
     ) -> Result<Application> {
+        let tenant = self.application(scope, id).await?.tenant;
         let mut state = self.state();
+        state.has_trunk(tenant, &spec)?;
         let application = state.applications.get_mut(&id).filter(|application| scope.admits(application.tenant));
         let application = application.ok_or_else(|| BackendError::not_found("application", id))?;
         if revision.is_some_and(|revision| revision != application.revision) {
@@ -151,18 +165,15 @@ impl Numbers for Memory {
         number.ok_or_else(|| BackendError::not_found("number", id))
     }
 
-    async fn create_number(
-        &self,
-        tenant: TenantId,
-        address: String,
-        application: Option<ApplicationId>,
-    ) -> Result<Number> {
+    async fn create_number(&self, tenant: TenantId, new: NewNumber) -> Result<Number> {
         let created = self.now();
+        let NewNumber { address, application, anonymous } = new;
         let mut state = self.state();
         if state.numbers.values().any(|number| number.address == address) {
             return Err(BackendError::conflict("address-taken", format!("`{address}` is given out")));
         }
-        let number = Number { id: NumberId::new(&self.ids, created), tenant, address, application, created };
+        let id = NumberId::new(&self.ids, created);
+        let number = Number { id, tenant, address, application, anonymous, created };
         state.numbers.insert(number.id, number.clone());
         Ok(number)
     }
@@ -178,6 +189,12 @@ impl Numbers for Memory {
         let number = state.numbers.get_mut(&id).ok_or_else(|| BackendError::not_found("number", id))?;
         number.application = application;
         Ok(number.clone())
+    }
+
+    async fn change_number(&self, scope: Scope, id: NumberId, anonymous: bool) -> Result<Number> {
+        let number = Number { anonymous, ..self.number(scope, id).await? };
+        self.state().numbers.insert(id, number.clone());
+        Ok(number)
     }
 
     async fn delete_number(&self, scope: Scope, id: NumberId) -> Result<()> {
@@ -218,6 +235,14 @@ impl Calls for Memory {
     async fn call_runs(&self, scope: Scope, id: CallId) -> Result<Vec<Run>> {
         self.call(scope, id).await?;
         Ok(self.state().runs.iter().filter(|run| run.call == id).cloned().collect())
+    }
+
+    async fn place(&self, scope: Scope, call: NewCall) -> Result<CallId> {
+        self.placed(scope, call)
+    }
+
+    async fn outbound(&self, _: TenantId) -> Result<OutboundToday> {
+        Ok(self.outbound_today())
     }
 
     async fn hang_up(&self, scope: Scope, id: CallId) -> Result<()> {

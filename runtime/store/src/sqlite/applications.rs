@@ -5,13 +5,16 @@ use sqlx::sqlite::SqliteRow;
 
 use super::row::{Columns, away, json, rows};
 use super::work::Work;
-use super::{Sqlite, assets, tenants};
+use super::{Sqlite, assets, tenants, trunks};
 use crate::{ApplicationFilter, Error, NewApplication, Page, Scope};
 
 pub(super) async fn create(db: &Sqlite, new: NewApplication) -> Result<Application, Error> {
     let mut work = db.begin("create an application").await?;
     tenants::known(&mut work, new.tenant).await?;
     is_free(&mut work, new.tenant, &new.name).await?;
+    if let Some(trunk) = &new.spec.outbound.trunk {
+        trunks::is_there(&mut work, new.tenant, trunk).await?;
+    }
     let application = Application {
         id: new.id,
         tenant: new.tenant,
@@ -112,6 +115,9 @@ pub(super) async fn replace(
         is_free(&mut work, application.tenant, &name).await?;
         what = format!("name {name}, spec");
         application.name = name;
+    }
+    if let Some(trunk) = &spec.outbound.trunk {
+        trunks::is_there(&mut work, application.tenant, trunk).await?;
     }
     work.run(
         sqlx::query("UPDATE applications SET name = ?2, spec = ?3 WHERE id = ?1")

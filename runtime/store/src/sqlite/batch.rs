@@ -1,21 +1,23 @@
-//! A batch of the ledger: events, what they say about calls and recordings, and Runs.
+//! A batch of the ledger: events, what they say about calls and recordings, Runs, and what was
+//! bought of trunks.
 //!
 //! Everything here may be applied twice: events are kept by subject and sequence, a call takes
-//! its answer and its end once, a closed Run does not change.
+//! its answer and its end once, a closed Run does not change, of two figures of a leg the larger
+//! stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callbox_model::{
-    ApplicationId, CallId, CallStatus, Change, Direction, EndCause, Event, RecordingId, Run, RunId, Subject, TenantId,
-    Wall,
+    ApplicationId, CallId, CallStatus, Change, Direction, EndCause, Event, LegNumber, RecordingId, Run, RunId, Subject,
+    TenantId, Wall,
 };
 
 use super::Sqlite;
 use super::bulk::Bulk;
 use super::events::Columns;
-use super::row::{int, json, word};
+use super::row::{self, int, json, word};
 use super::work::Work;
-use crate::{Entry, Error, Note};
+use crate::{Entry, Error, Note, OutboundLeg};
 
 pub(super) async fn commit(db: &Sqlite, batch: &[Entry]) -> Result<(), Error> {
     if batch.is_empty() {
@@ -31,13 +33,14 @@ pub(super) async fn commit(db: &Sqlite, batch: &[Entry]) -> Result<(), Error> {
 #[derive(Default)]
 struct Plan<'b> {
     events: Vec<(&'b Event, Columns)>,
-    notes: Vec<&'b Note>,
+    notes: Vec<Note>,
     started: Vec<Started<'b>>,
     moved: BTreeMap<CallId, Moved<'b>>,
     faulted: Vec<CallId>,
     recordings: Vec<(RecordingId, TenantId, CallId, Wall)>,
     recorded: Vec<(RecordingId, u32, u64, &'b Option<String>)>,
     runs: BTreeMap<RunId, &'b Run>,
+    outbound: BTreeMap<(CallId, LegNumber), OutboundLeg>,
 }
 
 struct Started<'b> {
@@ -78,7 +81,8 @@ impl<'b> Plan<'b> {
                     }
                 }
                 Entry::Run(run) => plan.keep_newest(run),
-                Entry::Note(note) => plan.notes.push(note),
+                Entry::Note(note) => plan.notes.push(note.clone()),
+                Entry::Outbound(leg) => plan.keep_larger(leg),
             }
         }
         Ok(plan)
@@ -139,6 +143,16 @@ impl<'b> Plan<'b> {
             .or_insert(run);
     }
 
+    fn keep_larger(&mut self, leg: &OutboundLeg) {
+        self.outbound
+            .entry((leg.call, leg.leg))
+            .and_modify(|kept| {
+                kept.minutes = kept.minutes.max(leg.minutes);
+                kept.spend_micros = kept.spend_micros.max(leg.spend_micros);
+            })
+            .or_insert_with(|| leg.clone());
+    }
+
     async fn carry_out(self, work: &mut Work) -> Result<(), Error> {
         let newest = EVENTS
             .run(work, self.events, |(event, columns), row| {
@@ -151,9 +165,7 @@ impl<'b> Plan<'b> {
             })
             .await?;
         work.appended(newest);
-        for note in self.notes {
-            work.note(note.subject, note.tenant, note.at, &note.change).await?;
-        }
+        tell(work, self.notes).await?;
         STARTED
             .run(work, self.started, |call, row| {
                 row.add(call.call.to_string());
@@ -205,6 +217,18 @@ impl<'b> Plan<'b> {
                 row.add(failed.clone());
             })
             .await?;
+        OUTBOUND
+            .run(work, self.outbound.into_values().collect(), |leg, row| {
+                row.add(leg.call.to_string());
+                row.add(i64::from(leg.leg));
+                row.add(leg.tenant.to_string());
+                row.add(leg.trunk.to_string());
+                row.add(leg.code);
+                row.add(leg.began.as_micros());
+                row.add(i64::from(leg.minutes));
+                row.add(int(leg.spend_micros));
+            })
+            .await?;
         write_runs(work, self.runs.into_values().collect()).await
     }
 }
@@ -240,19 +264,40 @@ async fn write_runs(work: &mut Work, runs: Vec<&Run>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Appends the events of a recovery, which have their sequences already.
-pub(super) async fn append(work: &mut Work, events: Vec<Event>) -> Result<(), Error> {
-    let mut rows = Vec::with_capacity(events.len());
-    for event in events {
-        rows.push((Columns::of(&event.change)?, event));
+/// Appends events, each with the next sequence of its subject.
+pub(super) async fn tell(work: &mut Work, notes: Vec<Note>) -> Result<(), Error> {
+    if notes.is_empty() {
+        return Ok(());
+    }
+    let subjects: BTreeSet<String> = notes.iter().map(|note| note.subject.to_string()).collect();
+    let found = work
+        .all(
+            sqlx::query(
+                "SELECT value AS id, coalesce((SELECT max(sequence) FROM events WHERE subject = value), 0) AS last
+                 FROM json_each(?1)",
+            )
+            .bind(json(&subjects)),
+        )
+        .await?;
+    let mut last = BTreeMap::new();
+    for row in &found {
+        let columns = row::Columns::of(row, "subject");
+        last.insert(columns.get::<String>("id")?, columns.get::<i64>("last")?);
+    }
+    let mut rows = Vec::with_capacity(notes.len());
+    for note in notes {
+        let subject = note.subject.to_string();
+        let sequence = last.entry(subject.clone()).or_default();
+        *sequence += 1;
+        rows.push((subject, *sequence, note.tenant, note.at, Columns::of(&note.change)?));
     }
     let newest = EVENTS
-        .run(work, rows, |(columns, event), row| {
-            row.add(event.subject.to_string());
-            row.add(int(event.sequence));
-            row.add(event.tenant.map(|id| id.to_string()));
+        .run(work, rows, |(subject, sequence, tenant, at, columns), row| {
+            row.add(subject);
+            row.add(sequence);
+            row.add(tenant.map(|id| id.to_string()));
             row.add(columns.kind);
-            row.add(event.at.as_micros());
+            row.add(at.as_micros());
             row.add(columns.data);
         })
         .await?;
@@ -320,4 +365,12 @@ static RUNS: Bulk = Bulk::new(
          fault_code = excluded.fault_code,
          fault_message = excluded.fault_message
      WHERE runs.reason IS NULL AND (excluded.reason IS NOT NULL OR excluded.marked >= runs.marked)",
+);
+
+static OUTBOUND: Bulk = Bulk::new(
+    "INSERT INTO outbound_legs (call, leg, tenant, trunk, code, began, minutes, spend_micros) SELECT * FROM",
+    8,
+    "WHERE column1 IS NOT NULL ON CONFLICT (call, leg) DO UPDATE SET
+         minutes = max(minutes, excluded.minutes),
+         spend_micros = max(spend_micros, excluded.spend_micros)",
 );

@@ -1,7 +1,7 @@
 //! Everything that routing needs, read at one moment.
 
 use super::row::{Columns, away};
-use super::{Sqlite, applications, modules, numbers, tenants};
+use super::{Sqlite, applications, domains, modules, numbers, tenants, trunks, users};
 use crate::{Directory, Error};
 
 pub(super) async fn read(db: &Sqlite) -> Result<Directory, Error> {
@@ -26,6 +26,12 @@ pub(super) async fn read(db: &Sqlite) -> Result<Directory, Error> {
     .map_err(away(attempted))?;
     let found_numbers =
         sqlx::query("SELECT * FROM numbers ORDER BY id").fetch_all(&mut *reading).await.map_err(away(attempted))?;
+    let found_domains =
+        sqlx::query("SELECT * FROM domains ORDER BY id").fetch_all(&mut *reading).await.map_err(away(attempted))?;
+    let found_users =
+        sqlx::query("SELECT * FROM users ORDER BY id").fetch_all(&mut *reading).await.map_err(away(attempted))?;
+    let found_trunks =
+        sqlx::query("SELECT * FROM trunks ORDER BY id").fetch_all(&mut *reading).await.map_err(away(attempted))?;
     reading.commit().await.map_err(away(attempted))?;
     Ok(Directory {
         revision: Columns::of(&revision, "directory").count("revision")?,
@@ -33,6 +39,9 @@ pub(super) async fn read(db: &Sqlite) -> Result<Directory, Error> {
         modules: found_modules.iter().map(modules::read).collect::<Result<_, _>>()?,
         applications: found_applications.iter().map(applications::read).collect::<Result<_, _>>()?,
         numbers: found_numbers.iter().map(numbers::read).collect::<Result<_, _>>()?,
+        domains: found_domains.iter().map(domains::read).collect::<Result<_, _>>()?,
+        users: found_users.iter().map(users::read_kept).collect::<Result<_, _>>()?,
+        trunks: found_trunks.iter().map(trunks::read).collect::<Result<_, _>>()?,
     })
 }
 

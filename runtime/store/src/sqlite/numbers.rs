@@ -26,20 +26,24 @@ pub(super) async fn create(db: &Sqlite, number: &Number) -> Result<(), Error> {
         domain_is_free(&mut work, number, &address, domain).await?;
     }
     work.run(
-        sqlx::query("INSERT INTO numbers (id, tenant, address, application, created) VALUES (?1, ?2, ?3, ?4, ?5)")
-            .bind(number.id.to_string())
-            .bind(number.tenant.to_string())
-            .bind(address)
-            .bind(number.application.map(|id| id.to_string()))
-            .bind(number.created.as_micros()),
+        sqlx::query(
+            "INSERT INTO numbers (id, tenant, address, application, anonymous, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .bind(number.id.to_string())
+        .bind(number.tenant.to_string())
+        .bind(address)
+        .bind(number.application.map(|id| id.to_string()))
+        .bind(number.anonymous)
+        .bind(number.created.as_micros()),
     )
     .await?;
-    changed(&mut work, number, number.created).await?;
+    bound(&mut work, number, number.created).await?;
     work.commit().await
 }
 
-/// A domain is one tenant's: with addresses of two in it, one would have the other's calls. Hosts
-/// that are addresses of machines are nobody's, but for patterns.
+/// A domain is one tenant's, given out as a domain or by its numbers: with addresses of two in it,
+/// one would have the other's calls. Hosts that are addresses of machines are nobody's, but for
+/// patterns.
 async fn domain_is_free(work: &mut Work, number: &Number, address: &str, domain: &str) -> Result<(), Error> {
     let is_machine = domain.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
     let is_pattern = address.starts_with("*@");
@@ -48,7 +52,8 @@ async fn domain_is_free(work: &mut Work, number: &Number, address: &str, domain:
             sqlx::query(
                 "SELECT tenant FROM numbers
                  WHERE tenant <> ?1 AND substr(address, instr(address, '@') + 1) = ?2 AND instr(address, '@') > 0
-                   AND (?3 OR address LIKE '*@%') LIMIT 1",
+                   AND (?3 OR address LIKE '*@%')
+                 UNION SELECT tenant FROM domains WHERE tenant <> ?1 AND name = ?2 LIMIT 1",
             )
             .bind(number.tenant.to_string())
             .bind(domain.to_owned())
@@ -59,7 +64,7 @@ async fn domain_is_free(work: &mut Work, number: &Number, address: &str, domain:
     Err(Error::Conflict {
         what: "number",
         id: number.address.clone(),
-        why: format!("is in the domain {domain}, in which another tenant has numbers"),
+        why: format!("is in the domain {domain}, which is another tenant's"),
         owner: Some(Columns::of(&row, "number").parse("tenant")?),
     })
 }
@@ -118,7 +123,30 @@ pub(super) async fn bind(
             .bind(application.map(|id| id.to_string())),
     )
     .await?;
-    changed(&mut work, &number, at).await?;
+    bound(&mut work, &number, at).await?;
+    work.commit().await?;
+    Ok(number)
+}
+
+pub(super) async fn change(
+    db: &Sqlite,
+    scope: Scope,
+    id: NumberId,
+    anonymous: bool,
+    at: Wall,
+) -> Result<Number, Error> {
+    let mut work = db.begin("change a number").await?;
+    let mut number = known(&mut work, scope, id).await?;
+    if number.anonymous == anonymous {
+        return Ok(number);
+    }
+    number.anonymous = anonymous;
+    work.run(sqlx::query("UPDATE numbers SET anonymous = ?2 WHERE id = ?1").bind(id.to_string()).bind(anonymous))
+        .await?;
+    let what = if anonymous { "anonymous callers let in" } else { "anonymous callers kept out" }.to_owned();
+    let change = Change::NumberChanged { address: number.address.clone(), what };
+    work.note(Subject::Number(id), Some(number.tenant), at, &change).await?;
+    work.reroute().await?;
     work.commit().await?;
     Ok(number)
 }
@@ -143,7 +171,7 @@ async fn known(work: &mut Work, scope: Scope, id: NumberId) -> Result<Number, Er
     .map_or_else(|| Err(Error::not_found("number", id)), |row| read(&row))
 }
 
-async fn changed(work: &mut Work, number: &Number, at: Wall) -> Result<(), Error> {
+async fn bound(work: &mut Work, number: &Number, at: Wall) -> Result<(), Error> {
     let change = Change::NumberBound { address: number.address.clone(), application: number.application };
     work.note(Subject::Number(number.id), Some(number.tenant), at, &change).await?;
     work.reroute().await
@@ -156,6 +184,7 @@ pub(super) fn read(row: &SqliteRow) -> Result<Number, Error> {
         tenant: columns.parse("tenant")?,
         address: columns.get("address")?,
         application: columns.parse_some("application")?,
+        anonymous: columns.get("anonymous")?,
         created: columns.wall("created")?,
     })
 }

@@ -1,19 +1,22 @@
 //! Each operation, and the file that carries it out.
 
 use callbox_model::{
-    Application, ApplicationId, ApplicationSpec, Asset, CallId, CallRecord, KeyId, KvEntry, Limits, Module, ModuleId,
-    ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Run, Subject, Tenant, TenantId, TenantState,
-    UsageRow, Wall,
+    Application, ApplicationId, ApplicationSpec, Asset, CallId, CallRecord, Domain, DomainId, KeyId, KvEntry, Limits,
+    Module, ModuleId, ModuleState, ModuleVersion, Number, NumberId, Recording, RecordingId, Registration, Run, Subject,
+    Tenant, TenantId, TenantState, TrunkId, UsageRow, User, UserId, Wall,
 };
 use tokio::sync::watch;
 
 use super::work::Work;
 use super::{
-    Sqlite, applications, assets, batch, calls, directory, events, keys, kv, modules, numbers, recovery, tenants, usage,
+    Sqlite, applications, assets, batch, calls, directory, domains, events, keys, kv, modules, numbers, outbound,
+    recovery, registrations, tenants, trunks, usage, users,
 };
 use crate::{
-    ApiKey, ApplicationFilter, CallFilter, Directory, Entry, Error, EventFilter, Future, KvFuture, Lost, ModuleFilter,
-    NewApplication, NewModule, Note, NumberFilter, Page, Put, Reading, Role, Scope, Store, Stored, UsageFilter,
+    ApiKey, ApplicationFilter, CallFilter, Directory, DomainFilter, Entry, Error, EventFilter, Future, KeptTrunk,
+    KvFuture, Lost, ModuleFilter, NewApplication, NewModule, NewTrunk, Note, NumberFilter, OutboundUsage, Page, Put,
+    Reading, RegistrationChange, Role, Scope, Sealed, Store, Stored, TrunkChange, TrunkFilter, UsageFilter, UserChange,
+    UserFilter,
 };
 
 impl Store for Sqlite {
@@ -55,6 +58,10 @@ impl Store for Sqlite {
 
     fn usage(&self, filter: UsageFilter) -> Future<'_, Vec<UsageRow>> {
         Box::pin(usage::list(self, filter))
+    }
+
+    fn outbound_usage(&self, tenant: TenantId, day: Wall) -> Future<'_, OutboundUsage> {
+        Box::pin(outbound::usage(self, tenant, day))
     }
 
     fn events(&self, filter: EventFilter, page: Page<i64>) -> Future<'_, Reading> {
@@ -254,8 +261,95 @@ impl Store for Sqlite {
         Box::pin(numbers::bind(self, scope, id, application, at))
     }
 
+    fn change_number(&self, scope: Scope, id: NumberId, anonymous: bool, at: Wall) -> Future<'_, Number> {
+        Box::pin(numbers::change(self, scope, id, anonymous, at))
+    }
+
     fn delete_number(&self, scope: Scope, id: NumberId, at: Wall) -> Future<'_, ()> {
         Box::pin(numbers::delete(self, scope, id, at))
+    }
+
+    fn create_domain<'a>(&'a self, domain: &'a Domain) -> Future<'a, ()> {
+        Box::pin(domains::create(self, domain))
+    }
+
+    fn domain(&self, scope: Scope, id: DomainId) -> Future<'_, Domain> {
+        Box::pin(domains::get(self, scope, id))
+    }
+
+    fn domains(&self, filter: DomainFilter, page: Page<DomainId>) -> Future<'_, Vec<Domain>> {
+        Box::pin(domains::list(self, filter, page))
+    }
+
+    fn change_domain(&self, scope: Scope, id: DomainId, md5: bool, at: Wall) -> Future<'_, Domain> {
+        Box::pin(domains::change(self, scope, id, md5, at))
+    }
+
+    fn delete_domain(&self, scope: Scope, id: DomainId, at: Wall) -> Future<'_, ()> {
+        Box::pin(domains::delete(self, scope, id, at))
+    }
+
+    fn create_user<'a>(&'a self, user: &'a User, verifiers: &'a Sealed) -> Future<'a, ()> {
+        Box::pin(users::create(self, user, verifiers))
+    }
+
+    fn user(&self, scope: Scope, id: UserId) -> Future<'_, User> {
+        Box::pin(users::get(self, scope, id))
+    }
+
+    fn users(&self, filter: UserFilter, page: Page<UserId>) -> Future<'_, Vec<User>> {
+        Box::pin(users::list(self, filter, page))
+    }
+
+    fn change_user(&self, scope: Scope, id: UserId, change: UserChange, at: Wall) -> Future<'_, User> {
+        Box::pin(users::change(self, scope, id, change, at))
+    }
+
+    fn delete_user(&self, scope: Scope, id: UserId, at: Wall) -> Future<'_, ()> {
+        Box::pin(users::delete(self, scope, id, at))
+    }
+
+    fn commit_registrations<'a>(&'a self, changes: &'a [RegistrationChange]) -> Future<'a, ()> {
+        Box::pin(registrations::commit(self, changes))
+    }
+
+    fn registrations(&self, now: Wall) -> Future<'_, Vec<Registration>> {
+        Box::pin(registrations::all(self, now))
+    }
+
+    fn user_registrations(&self, scope: Scope, user: UserId, now: Wall) -> Future<'_, Vec<Registration>> {
+        Box::pin(registrations::of_user(self, scope, user, now))
+    }
+
+    fn purge_registrations(&self, expired: Wall, at: Wall) -> Future<'_, u64> {
+        Box::pin(registrations::purge(self, expired, at))
+    }
+
+    fn create_trunk(&self, trunk: NewTrunk) -> Future<'_, KeptTrunk> {
+        Box::pin(trunks::create(self, trunk))
+    }
+
+    fn trunk(&self, scope: Scope, id: TrunkId) -> Future<'_, KeptTrunk> {
+        Box::pin(trunks::get(self, scope, id))
+    }
+
+    fn trunks(&self, filter: TrunkFilter, page: Page<TrunkId>) -> Future<'_, Vec<KeptTrunk>> {
+        Box::pin(trunks::list(self, filter, page))
+    }
+
+    fn replace_trunk(
+        &self,
+        scope: Scope,
+        id: TrunkId,
+        change: TrunkChange,
+        expected: Option<u64>,
+        at: Wall,
+    ) -> Future<'_, KeptTrunk> {
+        Box::pin(trunks::replace(self, scope, id, change, expected, at))
+    }
+
+    fn delete_trunk(&self, scope: Scope, id: TrunkId, at: Wall) -> Future<'_, ()> {
+        Box::pin(trunks::delete(self, scope, id, at))
     }
 
     fn directory(&self) -> Future<'_, Directory> {

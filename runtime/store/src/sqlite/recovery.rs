@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use callbox_model::{CallId, Change, EndCause, EndReason, Event, RecordingId, RunId, RunKind, Subject, TenantId, Wall};
+use callbox_model::{CallId, Change, EndCause, EndReason, RecordingId, RunId, RunKind, Subject, TenantId, Wall};
 
 use super::Sqlite;
 use super::batch;
 use super::row::{Columns, json};
 use super::work::Work;
-use crate::{Error, Lost};
+use crate::{Error, Lost, Note};
 
 pub(super) async fn close_lost(db: &Sqlite, now: Wall) -> Result<Lost, Error> {
     let mut work = db.begin("close what was left open").await?;
@@ -22,10 +22,7 @@ pub(super) async fn close_lost(db: &Sqlite, now: Wall) -> Result<Lost, Error> {
         runs: close_runs(&mut work, &mut ends).await?,
         calls: close_calls(&mut work, &mut ends).await?,
     };
-    if lost != Lost::default() {
-        let events = ends.into_events(&mut work, now).await?;
-        batch::append(&mut work, events).await?;
-    }
+    batch::tell(&mut work, ends.into_notes(now)).await?;
     work.commit().await?;
     Ok(lost)
 }
@@ -43,36 +40,12 @@ impl Ends {
         changes.push(change);
     }
 
-    async fn into_events(self, work: &mut Work, now: Wall) -> Result<Vec<Event>, Error> {
-        let subjects: Vec<CallId> = self.of.keys().copied().collect();
-        let found = work
-            .all(
-                sqlx::query(
-                    "SELECT value AS id, coalesce((SELECT max(sequence) FROM events WHERE subject = value), 0) AS last
-                     FROM json_each(?1)",
-                )
-                .bind(json(&subjects)),
-            )
-            .await?;
-        let mut last = BTreeMap::new();
-        for row in &found {
-            let columns = Columns::of(row, "call");
-            last.insert(columns.parse::<CallId>("id")?, columns.count::<u64>("last")?);
-        }
-        Ok(self
-            .of
-            .into_iter()
-            .flat_map(|(call, (tenant, changes))| {
-                let last = last.get(&call).copied().unwrap_or(0);
-                changes.into_iter().zip(last + 1..).map(move |(change, sequence)| Event {
-                    subject: Subject::Call(call),
-                    sequence,
-                    tenant,
-                    at: now,
-                    change,
-                })
-            })
-            .collect())
+    fn into_notes(self, at: Wall) -> Vec<Note> {
+        let of_call = |(call, (tenant, changes)): (CallId, (Option<TenantId>, Vec<Change>))| {
+            let note = move |change| Note { subject: Subject::Call(call), tenant, at, change };
+            changes.into_iter().map(note)
+        };
+        self.of.into_iter().flat_map(of_call).collect()
     }
 }
 

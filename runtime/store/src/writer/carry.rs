@@ -89,5 +89,6 @@ fn name(entry: &Entry) -> String {
         Entry::Event(event) => format!("event {} {}", event.subject, event.sequence),
         Entry::Run(run) => format!("run {}", run.id),
         Entry::Note(note) => format!("note of {}", note.subject),
+        Entry::Outbound(leg) => format!("leg {} of {}", leg.leg, leg.call),
     }
 }

@@ -191,6 +191,7 @@ fn is_detail(entry: &Entry) -> bool {
             // A mark is followed by a newer one; the beginning and the end are not.
             run.end.is_none() && run.marked > run.began
         }
+        Entry::Outbound(_) => false,
     }
 }
 

@@ -45,7 +45,7 @@ impl Ledger for Arc<Fake> {
                         }
                     }
                     Entry::Note(note) => self.notes.lock().unwrap().push(note.clone()),
-                    Entry::Run(_) => {}
+                    Entry::Run(_) | Entry::Outbound(_) => {}
                 }
             }
             Ok(())

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use callbox_model::{
-    ApplicationId, ApplicationSpec, CallId, Change, Direction, EndCause, EndReason, Event, IdSource, Limits, ModuleId,
-    Number, NumberId, Run, RunEnd, RunId, RunKind, RunUsage, Subject, Tenant, TenantId, TenantState, Wall,
-    World as Exports,
+    ApplicationId, ApplicationSpec, CallId, Change, Direction, Domain, DomainId, EndCause, EndReason, Event, IdSource,
+    Limits, ModuleId, Number, NumberId, Run, RunEnd, RunId, RunKind, RunUsage, Subject, Tenant, TenantId, TenantState,
+    User, UserId, Wall, World as Exports,
 };
-use callbox_store::{Entry, EventFilter, NewApplication, NewModule, Page, Scope, Store, Stored};
+use callbox_store::{Entry, EventFilter, NewApplication, NewModule, Page, Scope, Sealed, Store, Stored};
 
 pub(crate) struct World<S> {
     pub(crate) store: S,
@@ -74,7 +74,29 @@ impl<S: Store> World<S> {
 
     pub(crate) fn new_number(&self, tenant: TenantId, address: &str, application: Option<ApplicationId>) -> Number {
         let created = self.now();
-        Number { id: NumberId::new(&self.ids, created), tenant, address: address.to_owned(), application, created }
+        let address = address.to_owned();
+        Number { id: NumberId::new(&self.ids, created), tenant, address, application, anonymous: false, created }
+    }
+
+    pub(crate) async fn domain(&self, tenant: TenantId, name: &str) -> Domain {
+        let created = self.now();
+        let id = DomainId::new(&self.ids, created);
+        let domain = Domain { id, tenant, name: name.to_owned(), md5: false, created };
+        self.store.create_domain(&domain).await.unwrap();
+        domain
+    }
+
+    pub(crate) async fn user(&self, tenant: TenantId, domain: &str, name: &str) -> User {
+        let created = self.now();
+        let id = UserId::new(&self.ids, created);
+        let user = User { id, tenant, domain: domain.to_owned(), name: name.to_owned(), display: None, created };
+        self.store.create_user(&user, &self.verifiers(name)).await.unwrap();
+        user
+    }
+
+    /// Those that a user of this name is made with.
+    pub(crate) fn verifiers(&self, name: &str) -> Sealed {
+        Sealed::new(format!("sealed {name}"))
     }
 
     pub(crate) fn script(&self, tenant: TenantId, application: ApplicationId) -> Script {
@@ -124,6 +146,13 @@ impl<S: Store> World<S> {
         assert!(events.windows(2).all(|pair| pair[0].position < pair[1].position), "{subject}");
         events.len()
     }
+}
+
+/// What was said of a subject, in order; and that nothing is missing.
+pub(crate) async fn told<S: Store>(world: &World<S>, scope: Scope, subject: Subject) -> Vec<Change> {
+    let history = world.store.history(scope, subject, Page::first(1_000)).await.unwrap();
+    assert_eq!(world.is_whole(subject).await, history.len());
+    history.into_iter().map(|stored| stored.event.change).collect()
 }
 
 /// Writes the events of one call.
