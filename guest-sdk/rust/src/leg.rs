@@ -37,8 +37,7 @@ impl<'a> Leg<'a> {
         self.id
     }
 
-    /// How it stands now. None when it is over, or never was. One that has just ended may still be
-    /// told of, as ended.
+    /// How it stands now. None when it is over, another call's, or never was.
     pub fn info(self) -> Option<LegInfo> {
         call::legs().into_iter().find(|leg| leg.id == self.id)
     }
