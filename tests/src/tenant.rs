@@ -44,7 +44,7 @@ impl Tenant {
         let body = json!({ "name": format!("app-{number}"), "handlers": handlers, "config": config });
         let application = self.rest.post("/v1/applications", body).await?;
         let id = text(&application, "id")?;
-        let body = json!({ "address": number, "application": id });
+        let body = json!({ "address": number, "application": id, "anonymous": true });
         self.operator.post(&format!("/v1/numbers?tenant={}", self.id), body).await?;
         Ok(id)
     }

@@ -12,8 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    BridgeDigits, Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused,
-    Way,
+    BridgeDigits, Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
 };
 use callbox_sdp::{Agreed, Description, Direction};
 
@@ -127,8 +126,13 @@ impl Call {
             let key = self.keys.next(self.lane);
             out.push(Output::Own { leg: key });
             let ask = leg.line.asks.next(LegAsk::Dial);
-            let plan =
-                MediaPlan { local: way.local, peer: way.local, networks: way.media_networks.clone(), remote: None };
+            let plan = MediaPlan {
+                tenant: self.tenant,
+                local: way.local,
+                peer: way.local,
+                networks: way.media_networks.clone(),
+                remote: None,
+            };
             dialling.attempts.push(Attempt { key, ask, target, plan, agreed: None });
             let (way, body, headers) = (Box::new(way), body.clone(), dialling.headers.clone());
             out.push(Output::Leg(key, LegCommand::Dial { ask, way, body, headers, timeout_ms }));
@@ -202,7 +206,8 @@ impl Call {
     }
 
     fn hear_early(&mut self, number: LegNumber, key: LegKey, out: &mut Vec<Output>) {
-        let can_listen = self.legs.get(1).is_some_and(|leg| leg.can_be_heard() && !leg.is_joined() && leg.giving.is_none());
+        let can_listen =
+            self.legs.get(1).is_some_and(|leg| leg.can_be_heard() && !leg.is_joined() && leg.giving.is_none());
         let Some(leg) = self.legs.get_mut(number) else { return };
         let Signal::Dialling(dialling) = &mut leg.signal else { return };
         match dialling.early {
@@ -332,9 +337,8 @@ impl Call {
         // somebody else.
         let mut others = Vec::new();
         if is_refused_everywhere {
-            let (same, rest) = std::mem::take(&mut dialling.attempts)
-                .into_iter()
-                .partition(|other| other.target == attempt.target);
+            let (same, rest) =
+                std::mem::take(&mut dialling.attempts).into_iter().partition(|other| other.target == attempt.target);
             (others, dialling.attempts) = (same, rest);
         }
         let is_round_over = dialling.attempts.is_empty();

@@ -16,8 +16,14 @@ use crate::sound::media_words;
 pub(crate) enum Joined {
     No,
     /// Media has not said that it is so.
-    Joining { with: LegNumber, digits: BridgeDigits },
-    Joined { with: LegNumber, digits: BridgeDigits },
+    Joining {
+        with: LegNumber,
+        digits: BridgeDigits,
+    },
+    Joined {
+        with: LegNumber,
+        digits: BridgeDigits,
+    },
 }
 
 impl Joined {

@@ -13,8 +13,8 @@ use crate::dial::Resolving;
 use crate::ending::Stage;
 use crate::husk::Husks;
 use crate::journal::Journal;
-use crate::leg::{Legs, Signal};
 use crate::ledger::Ledger;
+use crate::leg::{Legs, Signal};
 use crate::line::Line;
 use crate::mailbox::Mailbox;
 use crate::plan::{ApplicationPlan, Begin, Setup};
@@ -126,8 +126,13 @@ impl Call {
     fn begin_offered(&mut self, key: LegKey, offered: Offered, out: &mut Vec<Output>) {
         let offer = offered.offer.as_deref().map(Description::read).transpose();
         self.record_start(offered.sip_call_id, out);
-        let plan =
-            MediaPlan { local: offered.local, peer: offered.peer, networks: offered.media_networks, remote: None };
+        let plan = MediaPlan {
+            tenant: self.tenant,
+            local: offered.local,
+            peer: offered.peer,
+            networks: offered.media_networks,
+            remote: None,
+        };
         let mut line = Line::new(key, offered.caller, plan, self.session_number());
         line.headers = offered.headers;
         self.record(Change::LegStarted { leg: 1, address: line.address.clone() }, out);

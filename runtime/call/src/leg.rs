@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use callbox_model::{EndCause, Frames, Instant, LegKey, LegNumber, LegState, MediaFault, MediaCommand, StepError};
+use callbox_model::{EndCause, Frames, Instant, LegKey, LegNumber, LegState, MediaCommand, MediaFault, StepError};
 use callbox_sdp::Description;
 
 use crate::Output;

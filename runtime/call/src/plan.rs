@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use callbox_model::{
-    ApplicationId, CallId, Fault, Header, IdSource, LegKey, LegSource, Limits, Millis, ModuleId, ModuleVersion, Offered,
-    TenantId, Way,
+    ApplicationId, CallId, Fault, Header, IdSource, LegKey, LegSource, Limits, Millis, ModuleId, ModuleVersion,
+    Offered, TenantId, Way,
 };
 
 /// An application as it stood when the call began.
@@ -69,7 +69,8 @@ pub struct Outgoing {
 }
 
 impl ApplicationPlan {
-    pub(crate) fn lets_through(&self, header: &str) -> bool {
+    /// Whether handlers may read and set this header.
+    pub fn lets_through(&self, header: &str) -> bool {
         let name = header.to_ascii_lowercase();
         name.starts_with("x-") || self.headers.contains(&name)
     }

@@ -29,9 +29,13 @@ pub(crate) struct Referral {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Signalling refuses it by itself then.
-    Asked { until: Instant },
+    Asked {
+        until: Instant,
+    },
     Answering,
-    Accepted { until: Instant },
+    Accepted {
+        until: Instant,
+    },
     /// A leg is dialled for it; its end is the end of this.
     Followed,
 }
@@ -47,13 +51,7 @@ impl Referral {
 }
 
 impl Call {
-    pub(crate) fn referred(
-        &mut self,
-        number: LegNumber,
-        to: String,
-        replaces: Option<LegKey>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn referred(&mut self, number: LegNumber, to: String, replaces: Option<LegKey>, out: &mut Vec<Output>) {
         let until = self.now.at + ANSWER_WITHIN;
         let has_module = self.control.run().is_some() && self.is_live();
         let Some(leg) = self.legs.get_mut(number) else { return };
@@ -83,7 +81,8 @@ impl Call {
         }
         self.legs.check(number)?;
         let Some(leg) = self.legs.get_mut(number) else { return Ok(Wait::AnswerRefer(number)) };
-        let Some(referral) = leg.referral.as_mut().filter(|referral| matches!(referral.stage, Stage::Asked { .. })) else {
+        let Some(referral) = leg.referral.as_mut().filter(|referral| matches!(referral.stage, Stage::Asked { .. }))
+        else {
             return Err(StepError::State(format!("the far end of leg {number} asks for no transfer")));
         };
         referral.stage = Stage::Answering;

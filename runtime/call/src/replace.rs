@@ -117,7 +117,13 @@ impl Call {
         line.session = session;
         line.headers = headers;
         line.address.clone_from(&caller);
-        line.plan = MediaPlan { local: line.plan.local, peer, networks: media_networks, remote: None };
+        line.plan = MediaPlan {
+            tenant: line.plan.tenant,
+            local: line.plan.local,
+            peer,
+            networks: media_networks,
+            remote: None,
+        };
         let wants = line.wants;
         leg.referring = None;
         self.record(Change::LegReplaced { leg: number, address: caller }, out);

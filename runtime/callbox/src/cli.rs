@@ -103,7 +103,7 @@ pub struct PushArgs {
     /// Settings of the application
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// Bind this number to the application
+    /// Bind this number to the application. Made when it is not there, for callers of all kinds
     #[arg(long, value_name = "ADDRESS")]
     number: Option<String>,
     #[command(flatten)]

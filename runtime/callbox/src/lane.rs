@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use callbox_call::{Begin, Call, Input, Outgoing, Output, PeerMessage, Setup};
 use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent, Offered, Origin};
-use ipnet::IpNet;
 use callbox_sandbox::SandboxEvent;
+use ipnet::IpNet;
 
 use crate::admission::Place;
 use crate::clock::Clock;
@@ -160,7 +160,7 @@ impl Lane {
                 None => self.drive.undelivered(from, CallId::from_u128(0), *message),
             },
             Message::Moved { leg, to } => self.owners.moved(leg, to),
-            Message::Forget(leg) => self.owners.forget(leg),
+            Message::Forget(leg) => drop(self.owners.forget(leg)),
             Message::All(input) => {
                 let mut calls: Vec<_> = self.calls.keys().copied().collect();
                 calls.sort();

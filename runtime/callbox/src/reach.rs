@@ -127,10 +127,10 @@ impl Reach<'_> {
     fn user(&self, domain: &str, user: &str, caller_id: Option<&str>) -> Result<Vec<Way>, Unreachable> {
         let address = format!("{user}@{domain}");
         let target = || shown(&format!("sip:{address}"));
-        let known = self.directory.user(domain, user).ok_or_else(|| Unreachable::Target {
-            target: target(),
-            why: "the domain has no such user".to_owned(),
-        })?;
+        let known = self
+            .directory
+            .user(domain, user)
+            .ok_or_else(|| Unreachable::Target { target: target(), why: "the domain has no such user".to_owned() })?;
         let caller = match self.caller_id(caller_id) {
             Ok(Some(id)) if id.contains(':') => format!("<{id}>"),
             Ok(Some(id)) => format!("<sip:{id}@{domain}>"),
@@ -232,9 +232,9 @@ fn number_of(target: &str) -> Option<String> {
 /// `*.example.org` is every host below.
 fn is_within(host: &str, pattern: &str) -> bool {
     match pattern.strip_prefix("*.") {
-        Some(above) => host
-            .strip_suffix(&above.to_ascii_lowercase())
-            .is_some_and(|below| below.len() > 1 && below.ends_with('.')),
+        Some(above) => {
+            host.strip_suffix(&above.to_ascii_lowercase()).is_some_and(|below| below.len() > 1 && below.ends_with('.'))
+        }
         None => host.eq_ignore_ascii_case(pattern),
     }
 }

@@ -54,8 +54,7 @@ impl TrunkStates {
         mut pictures: watch::Receiver<u64>,
     ) {
         loop {
-            let wanted: Vec<_> =
-                directory.load().trunks().iter().filter_map(|trunk| trunk.registration()).collect();
+            let wanted: Vec<_> = directory.load().trunks().iter().filter_map(|trunk| trunk.registration()).collect();
             self.states
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -68,11 +67,7 @@ impl TrunkStates {
     }
 }
 
-async fn keep(
-    store: Arc<dyn Store>,
-    directory: Arc<ArcSwap<Directory>>,
-    mut waiting: Receiver<(TrunkId, TrunkState)>,
-) {
+async fn keep(store: Arc<dyn Store>, directory: Arc<ArcSwap<Directory>>, mut waiting: Receiver<(TrunkId, TrunkState)>) {
     while let Some((id, state)) = waiting.recv().await {
         let Some(trunk) = directory.load().trunks().iter().find(|trunk| trunk.id() == id).cloned() else { continue };
         let change = Change::TrunkStateChanged { name: trunk.trunk.name.clone(), state };

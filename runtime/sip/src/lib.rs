@@ -44,7 +44,7 @@ pub use agent::{
 pub use framer::{Framed, Framer};
 pub use header::{Name, Params};
 pub use message::{Broken, Limits, Message, Method, ParseError, StartLine};
-pub use uri::{Host, Scheme, Uri, UriError};
+pub use uri::{Host, Scheme, Uri, UriError, unescape};
 pub use validate::Invalid;
 pub use via::Via;
 

@@ -204,7 +204,8 @@ fn split_once(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-pub(crate) fn unescape(text: &str) -> String {
+/// `%61` is `a` (RFC 2396 2.4).
+pub fn unescape(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use callbox_api::async_trait;
 use callbox_api::backend::{
-    ApplicationFilter, Applications, Audio, BackendError, NumberFilter, Numbers, Page, Result, Scope,
+    ApplicationFilter, Applications, Audio, BackendError, NewNumber, NumberFilter, Numbers, Page, Result, Scope,
 };
 use callbox_model::{Application, ApplicationId, ApplicationSpec, Asset, Number, NumberId, TenantId};
 use callbox_store::{Error, NewApplication};
@@ -31,7 +31,7 @@ impl Applications for Backend {
     async fn create_application(&self, tenant: TenantId, name: String, spec: ApplicationSpec) -> Result<Application> {
         let created = wall();
         let new = NewApplication { id: ApplicationId::new(&self.parts.ids, created), tenant, name, spec, created };
-        let made = self.parts.store.create_application(new).await.map_err(coded("name-taken"));
+        let made = self.parts.store.create_application(new).await.map_err(named);
         self.changed(made).await
     }
 
@@ -44,7 +44,7 @@ impl Applications for Backend {
         spec: ApplicationSpec,
     ) -> Result<Application> {
         let changed = self.parts.store.replace_application(scoped(scope), id, name, spec, revision, wall()).await;
-        self.changed(changed.map_err(coded("name-taken"))).await
+        self.changed(changed.map_err(named)).await
     }
 
     async fn delete_application(&self, scope: Scope, id: ApplicationId) -> Result<()> {
@@ -99,6 +99,16 @@ impl Applications for Backend {
     }
 }
 
+/// A name that is taken, or a trunk that is not there.
+fn named(failed: Error) -> BackendError {
+    match failed {
+        Error::NotFound { what: "trunk", id } => {
+            BackendError::invalid("outbound.trunk", format!("`{id}` is no trunk of the tenant"))
+        }
+        other => coded("name-taken")(other),
+    }
+}
+
 #[async_trait]
 impl Numbers for Backend {
     async fn numbers(&self, scope: Scope, filter: NumberFilter, page: Page<NumberId>) -> Result<Vec<Number>> {
@@ -114,17 +124,18 @@ impl Numbers for Backend {
         self.parts.store.number(scoped(scope), id).await.map_err(error)
     }
 
-    async fn create_number(
-        &self,
-        tenant: TenantId,
-        address: String,
-        application: Option<ApplicationId>,
-    ) -> Result<Number> {
+    async fn create_number(&self, tenant: TenantId, number: NewNumber) -> Result<Number> {
+        let NewNumber { address, application, anonymous } = number;
         let created = wall();
         let (id, address) = (NumberId::new(&self.parts.ids, created), Number::normal(&address));
-        let number = Number { id, tenant, address, application, created };
+        let number = Number { id, tenant, address, application, anonymous, created };
         let made = self.parts.store.create_number(&number).await.map_err(coded("address-taken"));
         self.changed(made.map(|()| number)).await
+    }
+
+    async fn change_number(&self, scope: Scope, id: NumberId, anonymous: bool) -> Result<Number> {
+        let changed = self.parts.store.change_number(scoped(scope), id, anonymous, wall()).await;
+        self.changed(changed.map_err(error)).await
     }
 
     async fn bind_number(&self, scope: Scope, id: NumberId, application: Option<ApplicationId>) -> Result<Number> {

@@ -31,13 +31,7 @@ impl Backend {
             403 => BackendError::conflict("tenant-suspended", full.reason),
             _ => BackendError::unavailable(full.reason),
         })?;
-        let outgoing = Outgoing {
-            to: call.to,
-            ways,
-            headers: call.headers,
-            timeout: call.timeout,
-            input: call.input,
-        };
+        let outgoing = Outgoing { to: call.to, ways, headers: call.headers, timeout: call.timeout, input: call.input };
         let id = admitted.call;
         let placed = Placed { call: id, route, place: admitted.place, from, outgoing: Box::new(outgoing) };
         let lane = self.parts.lanes.lane(admitted.lane).ok_or_else(|| BackendError::unavailable("no lane"))?;

@@ -46,8 +46,7 @@ impl Domains for Backend {
 #[async_trait]
 impl Users for Backend {
     async fn users(&self, scope: Scope, filter: UserFilter, page: Page<UserId>) -> Result<Vec<User>> {
-        let filter =
-            callbox_store::UserFilter { scope: scoped(scope), domain: filter.domain, name: filter.name };
+        let filter = callbox_store::UserFilter { scope: scoped(scope), domain: filter.domain, name: filter.name };
         self.parts.store.users(filter, paged(page)).await.map_err(error)
     }
 

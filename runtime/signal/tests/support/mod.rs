@@ -141,11 +141,7 @@ impl Node {
         self.wait_within(LONG, &mut want)
     }
 
-    pub fn wait_within<T>(
-        &self,
-        within: Duration,
-        mut want: impl FnMut(&LegKey, &LegEvent) -> Option<T>,
-    ) -> Option<T> {
+    pub fn wait_within<T>(&self, within: Duration, mut want: impl FnMut(&LegKey, &LegEvent) -> Option<T>) -> Option<T> {
         let end = Instant::now() + within;
         while let Ok((leg, event)) = self.told.recv_timeout(end.saturating_duration_since(Instant::now())) {
             if let Some(found) = want(&leg, &event) {

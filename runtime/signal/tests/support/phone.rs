@@ -298,8 +298,7 @@ pub fn register(
     let credentials =
         callbox_sip::Credentials { realm: None, username: name.to_owned(), password: password.to_owned() };
     let uri = format!("sip:{domain}");
-    let response =
-        callbox_sip::digest::answer(&[challenge], &credentials, "REGISTER", &uri, b"", "cnonce", 1).unwrap();
+    let response = callbox_sip::digest::answer(&[challenge], &credentials, "REGISTER", &uri, b"", "cnonce", 1).unwrap();
     ask(&mut |text| line.say(text), &me, kind, cseq + 1, &format!("Authorization: {response}\r\n"));
     line.until(|text| header(text, "CSeq") == format!("{} REGISTER", cseq + 1)).expect("an answer")
 }
