@@ -42,6 +42,7 @@ pub(crate) struct Driver {
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 impl Driver {
+    /// The ports are below those that the kernel gives to far ends.
     pub(crate) fn start(ports: (u16, u16)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config {
