@@ -186,7 +186,7 @@ fn a_bridge_with_nobody_is_refused() {
 /// closed nothing is left.
 #[test]
 fn everything_is_answered_once() {
-    let driver = Driver::start((23_800, 23_999));
+    let driver = Driver::start_threads((23_800, 23_999), 4);
     let ends: Vec<_> = (0..6).map(|_| FarEnd::new()).collect();
     let mut chance = 0x2545_f491_4f6c_dd1du64;
     let mut next = |most: u64| {
