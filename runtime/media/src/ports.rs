@@ -34,7 +34,7 @@ impl Ports {
             self.taken.remove(&port);
         }
         // A random walk over the whole range: nobody can tell the next port from this one.
-        let step = ((chance() | 1) % self.pairs.max(2)) | 1;
+        let step = coprime(chance() % self.pairs, self.pairs);
         for _ in 0..self.pairs.min(MOST_TRIES) {
             self.next = self.next.wrapping_add(step);
             let port = self.low + ((self.next % self.pairs) * 2) as u16;
@@ -58,6 +58,17 @@ impl Ports {
     pub(crate) fn close(&mut self, port: u16) {
         self.resting.push_back((Instant::now() + self.quarantine, port));
     }
+}
+
+/// The first number from `wish` on that shares no divisor with `count`: steps of it reach everything.
+fn coprime(wish: u32, count: u32) -> u32 {
+    let shared = |mut one: u32, mut other: u32| {
+        while other > 0 {
+            (one, other) = (other, one % other);
+        }
+        one
+    };
+    (wish.max(1)..).find(|&step| shared(step, count) == 1).unwrap_or(1)
 }
 
 fn bind(local: IpAddr, port: u16) -> std::io::Result<UdpSocket> {
@@ -86,6 +97,17 @@ const MOST_TRIES: u32 = 2_000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_walk_reaches_every_port() {
+        for count in 1..200 {
+            for wish in 0..count {
+                let step = coprime(wish, count);
+                let reached: HashSet<_> = (0..count).map(|at| at * step % count).collect();
+                assert_eq!(reached.len(), count as usize, "{count} {step}");
+            }
+        }
+    }
 
     #[test]
     fn a_port_rests_after_its_leg_and_a_full_range_is_told() {

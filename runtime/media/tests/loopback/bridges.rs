@@ -64,10 +64,10 @@ impl Pair {
 #[test]
 fn both_hear_each_other_in_one_law_and_in_two() {
     for (port, legs, two) in [
-        (42_100, TOGETHER, FarEnd::new()),
-        (42_200, APART, FarEnd::new()),
-        (42_300, TOGETHER, FarEnd::speaking_a()),
-        (42_400, APART, FarEnd::speaking_a()),
+        (22_100, TOGETHER, FarEnd::new()),
+        (22_200, APART, FarEnd::new()),
+        (22_300, TOGETHER, FarEnd::speaking_a()),
+        (22_400, APART, FarEnd::speaking_a()),
     ] {
         let mut pair = Pair::open(port, legs, FarEnd::new(), two);
         assert_eq!(pair.talk(), [-100.0, -100.0], "nothing is heard before the bridge");
@@ -81,7 +81,7 @@ fn both_hear_each_other_in_one_law_and_in_two() {
 
 #[test]
 fn what_is_said_in_one_law_goes_over_at_once_and_untouched() {
-    let mut pair = Pair::open(42_500, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(22_500, APART, FarEnd::new(), FarEnd::new());
     pair.bridge(BridgeDigits::Pass);
     let mut delays = Vec::new();
     let mut before = None;
@@ -111,7 +111,7 @@ fn what_is_said_in_one_law_goes_over_at_once_and_untouched() {
 
 #[test]
 fn losses_and_silence_are_heard_as_they_are() {
-    let mut pair = Pair::open(42_600, TOGETHER, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(22_600, TOGETHER, FarEnd::new(), FarEnd::new());
     pair.bridge(BridgeDigits::Pass);
     pair.one.speak(pair.rtp.0, 440, 200);
     // Three packets are lost, then half a second is silence.
@@ -157,7 +157,7 @@ fn press(pair: &mut Pair, digit: char) -> (usize, usize) {
 
 #[test]
 fn digits_pass_or_are_kept_and_are_told_once() {
-    let mut pair = Pair::open(42_700, APART, FarEnd::new(), FarEnd::speaking_a());
+    let mut pair = Pair::open(22_700, APART, FarEnd::new(), FarEnd::speaking_a());
     pair.bridge(BridgeDigits::Pass);
     assert_eq!(press(&mut pair, '5'), (1, 7));
     pair.driver.tell(pair.legs.0, MediaCommand::Sensitive(true));
@@ -169,7 +169,7 @@ fn digits_pass_or_are_kept_and_are_told_once() {
 
 #[test]
 fn what_plays_is_heard_in_place_of_the_other() {
-    let mut pair = Pair::open(42_800, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(22_800, APART, FarEnd::new(), FarEnd::new());
     pair.bridge(BridgeDigits::Pass);
     let (rtp, two) = (pair.rtp.0, pair.legs.1);
     let one = &mut pair.one;
@@ -194,7 +194,7 @@ fn what_plays_is_heard_in_place_of_the_other() {
 
 #[test]
 fn digits_that_are_sent_to_a_bridged_leg_are_heard_and_answered() {
-    let mut pair = Pair::open(42_900, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(22_900, APART, FarEnd::new(), FarEnd::new());
     pair.bridge(BridgeDigits::Keep);
     let rtp = pair.rtp.0;
     let one = &mut pair.one;
@@ -214,7 +214,7 @@ fn digits_that_are_sent_to_a_bridged_leg_are_heard_and_answered() {
 
 #[test]
 fn digits_that_cannot_be_sent_are_answered_all_the_same() {
-    let driver = Driver::start((43_000, 43_099));
+    let driver = Driver::start((23_000, 23_099));
     let far = FarEnd::new();
     let mut deaf = plan(far.address());
     if let Some(remote) = &mut deaf.remote {
@@ -241,7 +241,7 @@ fn digits_that_cannot_be_sent_are_answered_all_the_same() {
 
 #[test]
 fn nothing_is_sent_to_a_leg_that_is_held() {
-    let mut pair = Pair::open(43_100, TOGETHER, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(23_100, TOGETHER, FarEnd::new(), FarEnd::new());
     pair.bridge(BridgeDigits::Pass);
     pair.one.speak(pair.rtp.0, 440, 200);
     let before = pair.two.hear(Duration::from_millis(100));
@@ -310,7 +310,7 @@ fn recorded(pair: &Pair, ids: [RecordingId; 2]) -> [[Vec<i16>; 2]; 2] {
 
 #[test]
 fn both_directions_of_a_bridged_leg_are_recorded() {
-    let mut pair = Pair::open(43_200, APART, FarEnd::new(), FarEnd::speaking_a());
+    let mut pair = Pair::open(23_200, APART, FarEnd::new(), FarEnd::speaking_a());
     pair.bridge(BridgeDigits::Pass);
     let ids = record(&pair);
     pair.talk();
@@ -322,7 +322,7 @@ fn both_directions_of_a_bridged_leg_are_recorded() {
 
 #[test]
 fn what_is_nobodys_business_is_in_no_recording_of_either_leg() {
-    let mut pair = Pair::open(44_600, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(24_600, APART, FarEnd::new(), FarEnd::new());
     pair.bridge(BridgeDigits::Pass);
     pair.driver.tell(pair.legs.0, MediaCommand::Sensitive(true));
     let ids = record(&pair);

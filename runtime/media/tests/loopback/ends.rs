@@ -42,10 +42,15 @@ pub(crate) struct Driver {
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 impl Driver {
+    /// The ports are below those that the kernel gives to far ends.
     pub(crate) fn start(ports: (u16, u16)) -> Self {
+        Self::start_threads(ports, 2)
+    }
+
+    pub(crate) fn start_threads(ports: (u16, u16), threads: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = Config {
-            threads: 2,
+            threads,
             ports,
             recordings_dir: folder.path().to_owned(),
             silence: Duration::from_secs(2),

@@ -14,7 +14,7 @@ use ends::{Driver, FarEnd, plan, tone};
 
 #[test]
 fn a_play_is_replaced_without_a_break() {
-    let driver = Driver::start((40_000, 40_099));
+    let driver = Driver::start((20_000, 20_099));
     let far = FarEnd::new();
     driver.open(1, far.address());
     let play = |step, sounds, repeat| MediaCommand::Play { step, sounds, repeat, gain_db: 0 };
@@ -49,7 +49,7 @@ fn a_play_is_replaced_without_a_break() {
 
 #[test]
 fn what_is_missing_is_told() {
-    let driver = Driver::start((40_100, 40_199));
+    let driver = Driver::start((20_100, 20_199));
     driver.open(1, FarEnd::new().address());
     let sounds = vec![Sound::Asset { application: ApplicationId::from_u128(1), name: "hold.wav".to_owned() }];
     driver.handle.send(LegKey(1), MediaCommand::Play { step: 1, sounds, repeat: 0, gain_db: 0 });
@@ -64,7 +64,7 @@ fn what_is_missing_is_told() {
 
 #[test]
 fn digits_and_silence_are_told() {
-    let driver = Driver::start((40_200, 40_299));
+    let driver = Driver::start((20_200, 20_299));
     let mut far = FarEnd::new();
     let rtp = driver.open(1, far.address());
     far.speak(rtp, 300, 100);
@@ -85,7 +85,7 @@ fn digits_and_silence_are_told() {
 
 #[test]
 fn a_stranger_neither_hears_nor_moves_the_stream() {
-    let driver = Driver::start((40_300, 40_399));
+    let driver = Driver::start((20_300, 20_399));
     let mut far = FarEnd::new();
     let rtp = driver.open(1, far.address());
     driver
@@ -103,7 +103,7 @@ fn a_stranger_neither_hears_nor_moves_the_stream() {
 
 #[test]
 fn both_directions_are_recorded() {
-    let driver = Driver::start((40_400, 40_499));
+    let driver = Driver::start((20_400, 20_499));
     let mut far = FarEnd::new();
     let rtp = driver.open(1, far.address());
     let recording = RecordingId::from_u128(5);
@@ -136,8 +136,8 @@ fn both_directions_are_recorded() {
 
 #[test]
 fn digits_are_pressed_towards_the_far_end() {
-    let driver = Driver::start((40_500, 40_599));
-    let near = Driver::start((40_600, 40_699));
+    let driver = Driver::start((20_500, 20_599));
+    let near = Driver::start((20_600, 20_699));
     let there = driver.open(1, "127.0.0.1:9".parse().unwrap());
     let here = near.open(2, there);
     driver.handle.send(LegKey(1), MediaCommand::Update(plan(here)));
@@ -153,7 +153,7 @@ fn digits_are_pressed_towards_the_far_end() {
 
 #[test]
 fn a_hundred_legs_play_at_once() {
-    let driver = Driver::start((41_000, 41_399));
+    let driver = Driver::start((21_000, 21_399));
     let ends: Vec<_> = (0..100).map(|_| FarEnd::new()).collect();
     for (leg, far) in ends.iter().enumerate() {
         driver.open(leg as u64, far.address());

@@ -22,7 +22,7 @@ fn is_refused(event: &MediaEvent) -> bool {
 
 #[test]
 fn a_tone_goes_on_unbroken_while_its_leg_moves() {
-    let pair = Pair::open(43_300, APART, FarEnd::new(), FarEnd::new());
+    let pair = Pair::open(23_300, APART, FarEnd::new(), FarEnd::new());
     let (one, two) = pair.legs;
     // Both have another leg at their own home, so that each of them is moved in turn.
     pair.driver.tell(one, play(1, 440, 10_000, 0));
@@ -52,7 +52,7 @@ fn a_tone_goes_on_unbroken_while_its_leg_moves() {
 
 #[test]
 fn no_packet_is_lost_while_a_leg_moves() {
-    let mut pair = Pair::open(43_400, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(23_400, APART, FarEnd::new(), FarEnd::new());
     let (one, two) = pair.legs;
     pair.one.speak(pair.rtp.0, 440, 100);
     let (speaker, rtp) = (&mut pair.one, pair.rtp.0);
@@ -74,7 +74,7 @@ fn no_packet_is_lost_while_a_leg_moves() {
 
 #[test]
 fn what_is_told_to_a_leg_on_its_way_is_done_in_order() {
-    let pair = Pair::open(43_500, APART, FarEnd::new(), FarEnd::new());
+    let pair = Pair::open(23_500, APART, FarEnd::new(), FarEnd::new());
     let (one, two) = pair.legs;
     for round in 0..50u32 {
         pair.driver.tell(one, bridge(two));
@@ -104,7 +104,7 @@ fn what_is_told_to_a_leg_on_its_way_is_done_in_order() {
 
 #[test]
 fn a_bridge_ends_with_part_with_another_bridge_and_with_a_leg() {
-    let driver = Driver::start((43_600, 43_699));
+    let driver = Driver::start((23_600, 23_699));
     let mut ends: Vec<_> = (0..4).map(|_| FarEnd::new()).collect();
     let rtp: Vec<_> = (0..4).map(|leg| driver.open(leg, ends[leg as usize].address())).collect();
     for end in &ends {
@@ -150,7 +150,7 @@ fn a_bridge_ends_with_part_with_another_bridge_and_with_a_leg() {
 
 #[test]
 fn a_bridge_with_nobody_is_refused() {
-    let driver = Driver::start((43_700, 43_799));
+    let driver = Driver::start((23_700, 23_799));
     let far = FarEnd::new();
     driver.open(1, far.address());
     for with in [1, 2, 3, 4] {
@@ -186,7 +186,7 @@ fn a_bridge_with_nobody_is_refused() {
 /// closed nothing is left.
 #[test]
 fn everything_is_answered_once() {
-    let driver = Driver::start((43_800, 43_999));
+    let driver = Driver::start_threads((23_800, 23_999), 4);
     let ends: Vec<_> = (0..6).map(|_| FarEnd::new()).collect();
     let mut chance = 0x2545_f491_4f6c_dd1du64;
     let mut next = |most: u64| {

@@ -23,7 +23,7 @@ fn count(driver: &Driver) {
 
 #[test]
 fn an_address_of_nobody_gets_nothing_until_it_has_sent() {
-    let driver = Driver::start((44_000, 44_099));
+    let driver = Driver::start((24_000, 24_099));
     let mut far = elsewhere();
     let rtp = driver.open_with(1, plan(far.address()));
     driver.tell(1, play(1, 440, 1_000, 0));
@@ -48,7 +48,7 @@ fn an_address_of_nobody_gets_nothing_until_it_has_sent() {
 
 #[test]
 fn reports_go_nowhere_before_sound_may() {
-    let driver = Driver::start((44_100, 44_199));
+    let driver = Driver::start((24_100, 24_199));
     let far = elsewhere();
     driver.open_with(1, plan(far.address()));
     driver.tell(1, MediaCommand::Close);
@@ -66,7 +66,7 @@ fn reports_go_nowhere_before_sound_may() {
 
 #[test]
 fn a_network_that_is_named_is_sent_to_at_once() {
-    let driver = Driver::start((44_200, 44_299));
+    let driver = Driver::start((24_200, 24_299));
     let far = elsewhere();
     let networks: Arc<[_]> = Arc::new(["10.0.0.0/8".parse().unwrap(), "127.0.0.2/32".parse().unwrap()]);
     driver.open_with(1, MediaPlan { networks, ..plan(far.address()) });
@@ -78,7 +78,7 @@ fn a_network_that_is_named_is_sent_to_at_once() {
 
 #[test]
 fn before_it_is_known_who_signals_nothing_is_learnt_and_nothing_sent() {
-    let driver = Driver::start((44_300, 44_399));
+    let driver = Driver::start((24_300, 24_399));
     let mut far = FarEnd::new();
     let nobody: IpAddr = "0.0.0.0".parse().unwrap();
     let dialled = MediaPlan { peer: nobody, ..plan(far.address()) };
@@ -102,7 +102,7 @@ fn before_it_is_known_who_signals_nothing_is_learnt_and_nothing_sent() {
 
 #[test]
 fn another_far_end_takes_the_place_and_the_stream_goes_on() {
-    let driver = Driver::start((44_400, 44_499));
+    let driver = Driver::start((24_400, 24_499));
     let (mut first, mut second) = (FarEnd::new(), elsewhere());
     let rtp = driver.open_with(1, plan(first.address()));
     driver.tell(1, play(1, 440, 1_000, 0));
@@ -135,7 +135,7 @@ fn another_far_end_takes_the_place_and_the_stream_goes_on() {
 
 #[test]
 fn a_spray_of_strangers_moves_nothing_on_a_bridge() {
-    let mut pair = Pair::open(44_500, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(24_500, APART, FarEnd::new(), FarEnd::new());
     let mut strangers = [FarEnd::new(), elsewhere()];
     let (rtp, one, two) = (pair.rtp, &mut pair.one, &pair.two);
     pair.driver.tell(1, MediaCommand::Bridge { with: LegKey(2), digits: BridgeDigits::Pass });
@@ -169,7 +169,7 @@ fn a_spray_of_strangers_moves_nothing_on_a_bridge() {
 /// Nobody else's ticks suffer from a leg that more comes for than a phone sends.
 #[test]
 fn a_flood_at_one_leg_leaves_the_others_alone() {
-    let mut pair = Pair::open(44_700, APART, FarEnd::new(), FarEnd::new());
+    let mut pair = Pair::open(24_700, APART, FarEnd::new(), FarEnd::new());
     pair.driver.tell(1, MediaCommand::Bridge { with: LegKey(2), digits: BridgeDigits::Pass });
     pair.driver.until(|event| *event == MediaEvent::Bridged { result: Ok(()) });
     // On the thread of the bridge.
