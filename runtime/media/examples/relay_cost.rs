@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use callbox_media::{Assets, Config, Handle, Service, Voice};
 use callbox_model::{
     ApplicationId, BridgeDigits, Codec, LegKey, MediaCommand, MediaEvent, MediaFault, MediaPlan, Remote, Sound, Speech,
-    Tone,
+    TenantId, Tone,
 };
 use callbox_rtp::{HEADER_BYTES, Packet, write_header};
 use rustix::event::{Timespec, epoll};
