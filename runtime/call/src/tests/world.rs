@@ -346,7 +346,7 @@ impl World {
                     self.input_to(owner, Input::Media(key, event));
                 }
             }
-            Due::Passed(to, input) => self.input_to(to, *input),
+            Due::Passed(to, input) => self.deliver_passed(to, *input),
             Due::To(to, input) => self.deliver_to(to, *input),
         }
     }
@@ -362,6 +362,15 @@ impl World {
 
     fn is_in_transit(&self, key: LegKey) -> bool {
         self.transit.get(&key).is_some_and(|until| *until > self.now.at)
+    }
+
+    /// A far end that wants in where a call is over meanwhile is refused by the node.
+    fn deliver_passed(&mut self, to: CallId, input: Input) {
+        if self.calls.contains_key(&to) {
+            self.input_to(to, input);
+        } else if let Input::Leg(key, LegEvent::Offered(_)) = input {
+            self.dialogs.insert(key, Dialog::Ended);
+        }
     }
 
     fn deliver_to(&mut self, to: CallId, input: Input) {
@@ -614,7 +623,9 @@ impl World {
                     self.transit.insert(leg, at);
                 }
                 Output::Pass { to, leg, what } => {
-                    let at = self.transit[&leg];
+                    // What comes of the leg later comes behind it.
+                    let at = self.mail[&(id, to)].max(self.transit[&leg]);
+                    self.transit.insert(leg, at);
                     self.put_due(at, Due::Passed(to, Box::new(what.into_input(leg))));
                 }
                 Output::Forget { leg } => {
@@ -637,7 +648,9 @@ impl World {
         for key in theirs {
             self.owners.remove(&key);
             assert!(!self.adopting.contains_key(&key), "{key:?} was on offer when its call ended");
-            if !self.manners.deaf {
+            // Of one that is being passed on it has not heard.
+            let is_passed = |due: &Due| matches!(due, Due::Passed(_, input) if matches!(**input, Input::Leg(of, _) if of == key));
+            if !self.manners.deaf && !self.due.values().any(is_passed) {
                 assert!(self.dialogs.get(&key).is_none_or(|dialog| *dialog == Dialog::Ended), "{key:?} stands after its call");
             }
             assert!(!matches!(self.ports.get(&key), Some(Port::Open { .. })), "{key:?} is open after its call");
