@@ -12,8 +12,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    BridgeDigits, Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused,
-    Way,
+    BridgeDigits, Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
 };
 use callbox_sdp::{Agreed, Description, Direction};
 
@@ -139,12 +138,20 @@ impl Call {
         match event {
             LegEvent::Reply { ask, result } => {
                 let Some(leg) = self.legs.get_mut(number) else { return };
-                if leg.line.asks.take(ask).is_none() {
-                    self.strays += 1;
-                }
-                if let Err(refused) = result {
+                match (leg.line.asks.take(ask), result) {
                     // It has not begun: there is no end to wait for.
-                    self.attempt_ended(number, key, refused_cause(refused), out);
+                    (Some(LegAsk::Dial), Err(refused)) => {
+                        self.attempt_ended(number, key, refused_cause(refused), out);
+                    }
+                    (Some(_), _) => {}
+                    (None, _) => self.strays += 1,
+                }
+            }
+            // RFC 3311 5.2: our own offer is not answered by the final answer yet.
+            LegEvent::Reoffered { .. } => {
+                if let Some(leg) = self.legs.get_mut(number) {
+                    let ask = leg.line.asks.next(LegAsk::Reoffer);
+                    out.push(Output::Leg(key, LegCommand::RefuseReoffer { ask, status: 491 }));
                 }
             }
             LegEvent::Ringing { status, body, headers, peer } => {
@@ -202,7 +209,8 @@ impl Call {
     }
 
     fn hear_early(&mut self, number: LegNumber, key: LegKey, out: &mut Vec<Output>) {
-        let can_listen = self.legs.get(1).is_some_and(|leg| leg.can_be_heard() && !leg.is_joined() && leg.giving.is_none());
+        let can_listen =
+            self.legs.get(1).is_some_and(|leg| leg.can_be_heard() && !leg.is_joined() && leg.giving.is_none());
         let Some(leg) = self.legs.get_mut(number) else { return };
         let Signal::Dialling(dialling) = &mut leg.signal else { return };
         match dialling.early {
@@ -332,9 +340,8 @@ impl Call {
         // somebody else.
         let mut others = Vec::new();
         if is_refused_everywhere {
-            let (same, rest) = std::mem::take(&mut dialling.attempts)
-                .into_iter()
-                .partition(|other| other.target == attempt.target);
+            let (same, rest) =
+                std::mem::take(&mut dialling.attempts).into_iter().partition(|other| other.target == attempt.target);
             (others, dialling.attempts) = (same, rest);
         }
         let is_round_over = dialling.attempts.is_empty();

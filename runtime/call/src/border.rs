@@ -150,17 +150,40 @@ impl Passed {
 pub enum PeerMessage {
     /// `tenant` is the sender's: calls of others do not exist. `ask` is set when this is the
     /// answer to a `Take`.
-    Offer { tenant: TenantId, leg: Box<GivenLeg>, ask: Option<u32> },
-    Adopted { leg: LegKey },
-    Declined { leg: LegKey, why: String },
+    Offer {
+        tenant: TenantId,
+        leg: Box<GivenLeg>,
+        ask: Option<u32>,
+    },
+    Adopted {
+        leg: LegKey,
+    },
+    Declined {
+        leg: LegKey,
+        why: String,
+    },
     /// For the module there. Answered by `Sent`.
-    Send { tenant: TenantId, ask: u32, body: String },
-    Sent { ask: u32, result: Result<(), String> },
+    Send {
+        tenant: TenantId,
+        ask: u32,
+        body: String,
+    },
+    Sent {
+        ask: u32,
+        result: Result<(), String>,
+    },
     /// The sender's far end was told to take the place of this leg (an attended transfer between
     /// two calls of the node): it wants the leg that talks with it, and `replaced` hung up.
     /// Answered by `Offer` or `NotTaken`.
-    Take { tenant: TenantId, ask: u32, replaced: LegKey },
-    NotTaken { ask: u32, why: String },
+    Take {
+        tenant: TenantId,
+        ask: u32,
+        replaced: LegKey,
+    },
+    NotTaken {
+        ask: u32,
+        why: String,
+    },
 }
 
 impl PeerMessage {

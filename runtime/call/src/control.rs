@@ -1,8 +1,8 @@
 //! Who runs the call: the chain of handlers, and what the one in control waits for.
 
 use callbox_model::{
-    Change, EndReason, Fault, FaultCode, Instant, LegNumber, Millis, ModuleId, Outcome, Predecessor, Run, RunEnd, RunId, RunKind,
-    RunUsage, StepError, StepId,
+    Change, EndReason, Fault, FaultCode, Instant, LegNumber, Millis, ModuleId, Outcome, Predecessor, Run, RunEnd,
+    RunId, RunKind, RunUsage, StepError, StepId,
 };
 
 use crate::call::Call;
@@ -87,7 +87,9 @@ pub(crate) enum Wait {
     AnswerRefer(LegNumber),
     Give(LegNumber),
     Send(u32),
-    Next { until: Option<Instant> },
+    Next {
+        until: Option<Instant>,
+    },
 }
 
 impl Wait {

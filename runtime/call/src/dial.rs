@@ -15,10 +15,10 @@ use crate::Output;
 use crate::attempts::{Dialling, Early, Try};
 use crate::call::Call;
 use crate::control::Wait;
-use crate::steps::Answer;
 use crate::leg::{Leg, Signal, Sound, Then};
 use crate::line::Line;
 use crate::plan::Outgoing;
+use crate::steps::Answer;
 
 /// What waits for [`crate::Input::Resolved`].
 #[derive(Debug)]
@@ -57,7 +57,13 @@ impl Call {
     }
 
     /// Also a REFER is held against the rules for calls: its far end would call for us.
-    pub(crate) fn resolve_refer(&mut self, leg: LegNumber, address: String, timeout: Duration, out: &mut Vec<Output>) -> Wait {
+    pub(crate) fn resolve_refer(
+        &mut self,
+        leg: LegNumber,
+        address: String,
+        timeout: Duration,
+        out: &mut Vec<Output>,
+    ) -> Wait {
         let ask = self.resolve(vec![address.clone()], None, out);
         let what = What::Refer { leg, address, timeout };
         self.resolving = Some(Resolving { ask, what, until: self.now.at + RESOLVE_WITHIN });
@@ -124,7 +130,12 @@ impl Call {
     }
 
     /// The leg, before anything is tried.
-    pub(crate) fn add_dialled(&mut self, targets: Vec<String>, options: DialOptions, out: &mut Vec<Output>) -> LegNumber {
+    pub(crate) fn add_dialled(
+        &mut self,
+        targets: Vec<String>,
+        options: DialOptions,
+        out: &mut Vec<Output>,
+    ) -> LegNumber {
         let number = self.legs.next_number();
         let address = targets.join(", ");
         self.record(Change::LegStarted { leg: number, address: address.clone() }, out);
@@ -159,9 +170,10 @@ impl Call {
 
     fn begin_rounds(&mut self, number: LegNumber, order: DialOrder, ways: Vec<Vec<Way>>, out: &mut Vec<Output>) {
         let Some(dialling) = self.legs.get_mut(number).and_then(Leg::dialling) else { return };
-        let rounds = ways.into_iter().enumerate().map(|(target, ways)| {
-            ways.into_iter().map(|way| Try { target, way }).collect::<Vec<_>>()
-        });
+        let rounds = ways
+            .into_iter()
+            .enumerate()
+            .map(|(target, ways)| ways.into_iter().map(|way| Try { target, way }).collect::<Vec<_>>());
         dialling.rounds = match order {
             DialOrder::All => VecDeque::from([rounds.flatten().collect()]),
             DialOrder::OneByOne => rounds.collect(),

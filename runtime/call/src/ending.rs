@@ -22,7 +22,11 @@ pub(crate) enum Stage {
     /// What the call hangs on stands.
     Live,
     /// The call is over; legs leave, the module writes its notes, the last figures come in.
-    Closing { cause: EndCause, duration_us: u64, connected_us: u64 },
+    Closing {
+        cause: EndCause,
+        duration_us: u64,
+        connected_us: u64,
+    },
     Over,
 }
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use callbox_model::{
-    Change, GatherOptions, Gathered, GatheredBy, Instant, LegNumber, MediaCommand, Outcome, PlayEnd, Sound, Source, StepError,
-    StepId,
+    Change, GatherOptions, Gathered, GatheredBy, Instant, LegNumber, MediaCommand, Outcome, PlayEnd, Sound, Source,
+    StepError, StepId,
 };
 
+use crate::Output;
 use crate::call::Call;
 use crate::control::Wait;
 use crate::leg::Leg;
 use crate::play::Player;
-use crate::Output;
 use crate::sound::media_words;
 
 #[derive(Debug)]

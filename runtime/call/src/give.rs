@@ -15,6 +15,7 @@ use callbox_model::{
     MediaEvent, Outcome, StepError,
 };
 
+use crate::bridge::Pair;
 use crate::call::{Anchor, Call};
 use crate::control::Wait;
 use crate::leg::{Departed, Leg, Signal, Sound};
@@ -89,11 +90,11 @@ impl Call {
 
     /// Another call wants who talks with the leg of this dialog.
     pub(crate) fn taken(&mut self, from: CallId, ask: u32, replaced: LegKey, out: &mut Vec<Output>) {
-        let found = self.legs.by_dialog(replaced).map(|leg| (leg.number, leg.joined.with()));
+        let found = self.legs.by_dialog(replaced).map(|leg| (leg.number, leg.joined.pair()));
         let partner = match found {
-            Some((number, Some((partner, digits)))) if self.is_live() => self
-                .check_givable(partner)
-                .map(|()| (partner, Why::Taken { ask, replaced: number, digits })),
+            Some((number, Some(Pair { with, digits, .. }))) if self.is_live() => {
+                self.check_givable(with).map(|()| (with, Why::Taken { ask, replaced: number, digits }))
+            }
             Some(_) => Err("nobody talks with that leg".to_owned()),
             None => Err("there is no such leg".to_owned()),
         };
@@ -111,7 +112,11 @@ impl Call {
         if leg.pressing.is_some() {
             return Err(format!("digits are being sent to leg {number}"));
         }
-        if self.husks.has(leg.line.port) || leg.replacing.is_some() || leg.referring.is_some() || !leg.line.asks.is_empty() {
+        if self.husks.has(leg.line.port)
+            || leg.replacing.is_some()
+            || leg.referring.is_some()
+            || !leg.line.asks.is_empty()
+        {
             return Err(format!("the far end of leg {number} is being asked something"));
         }
         Ok(())
@@ -213,13 +218,7 @@ impl Call {
         }
     }
 
-    fn pass(
-        &self,
-        to: CallId,
-        line: &crate::line::Line,
-        waiting: VecDeque<(LegKey, Passed)>,
-        out: &mut Vec<Output>,
-    ) {
+    fn pass(&self, to: CallId, line: &crate::line::Line, waiting: VecDeque<(LegKey, Passed)>, out: &mut Vec<Output>) {
         for (leg, what) in waiting {
             let is_new = leg != line.port && leg != line.dialog;
             if is_new && matches!(what, Passed::Leg(LegEvent::Offered(_))) {

@@ -52,7 +52,11 @@ impl Call {
             (Some(wants), Some(body)) => self.take_answer(number, body, wants, out),
             (Some(_), None) => {
                 let why = "the answer to our re-INVITE has no session description".to_owned();
-                self.finish(|wait| *wait == Wait::Hold(number), Outcome::Failed(StepError::Unavailable(why.clone())), out);
+                self.finish(
+                    |wait| *wait == Wait::Hold(number),
+                    Outcome::Failed(StepError::Unavailable(why.clone())),
+                    out,
+                );
                 self.hang_up_leg(number, Some(why), out);
             }
             (None, _) => self.strays += 1,

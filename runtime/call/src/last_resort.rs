@@ -3,8 +3,8 @@
 
 use callbox_model::{Instant, Speech, StepId};
 
-use crate::call::{Anchor, Call};
 use crate::Output;
+use crate::call::{Anchor, Call};
 use crate::control::Holder;
 use crate::leg::Signal;
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use callbox_model::{EndCause, Frames, Instant, LegKey, LegNumber, LegState, MediaFault, MediaCommand, StepError};
+use callbox_model::{EndCause, Frames, Instant, LegKey, LegNumber, LegState, MediaCommand, MediaFault, StepError};
 use callbox_sdp::Description;
 
 use crate::Output;
@@ -176,7 +176,7 @@ impl Leg {
 }
 
 /// In the order of their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Legs {
     pub(crate) all: Vec<Leg>,
     last: LegNumber,
@@ -202,6 +202,11 @@ pub(crate) enum Whose {
 }
 
 impl Legs {
+    /// Most calls have one.
+    pub(crate) fn new() -> Self {
+        Self { all: Vec::with_capacity(1), last: 0, departed: VecDeque::new() }
+    }
+
     pub(crate) fn next_number(&mut self) -> LegNumber {
         self.last += 1;
         self.last

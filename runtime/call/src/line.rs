@@ -87,12 +87,7 @@ impl Line {
         }
     }
 
-    pub(crate) fn command(
-        &mut self,
-        kind: LegAsk,
-        out: &mut Vec<Output>,
-        command: impl FnOnce(u32) -> LegCommand,
-    ) {
+    pub(crate) fn command(&mut self, kind: LegAsk, out: &mut Vec<Output>, command: impl FnOnce(u32) -> LegCommand) {
         let ask = self.asks.next(kind);
         out.push(Output::Leg(self.dialog, command(ask)));
     }

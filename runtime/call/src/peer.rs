@@ -23,9 +23,9 @@ impl Call {
     pub(crate) fn peer_message(&mut self, from: CallId, message: PeerMessage, out: &mut Vec<Output>) {
         // Calls of others do not exist.
         let is_of_another = match &message {
-            PeerMessage::Offer { tenant, .. }
-            | PeerMessage::Send { tenant, .. }
-            | PeerMessage::Take { tenant, .. } => *tenant != self.tenant,
+            PeerMessage::Offer { tenant, .. } | PeerMessage::Send { tenant, .. } | PeerMessage::Take { tenant, .. } => {
+                *tenant != self.tenant
+            }
             _ => false,
         };
         if is_of_another {
@@ -88,9 +88,8 @@ impl Call {
 
     /// The leg that waits for this.
     pub(crate) fn taking(&self, ask: u32) -> Option<LegNumber> {
-        let waits = |leg: &&crate::leg::Leg| {
-            matches!(&leg.signal, Signal::Dialling(dialling) if dialling.taking == Some(ask))
-        };
+        let waits =
+            |leg: &&crate::leg::Leg| matches!(&leg.signal, Signal::Dialling(dialling) if dialling.taking == Some(ask));
         self.legs.all.iter().find(waits).map(|leg| leg.number)
     }
 

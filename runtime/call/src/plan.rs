@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use callbox_model::{
-    ApplicationId, CallId, Fault, Header, IdSource, LegKey, LegSource, Limits, Millis, ModuleId, ModuleVersion, Offered,
-    TenantId, Way,
+    ApplicationId, CallId, Fault, Header, IdSource, LegKey, LegSource, Limits, Millis, ModuleId, ModuleVersion,
+    Offered, TenantId, Way,
 };
 
 /// An application as it stood when the call began.

@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use callbox_model::{
-    Change, LegNumber, MediaCommand, MediaFault, Millis, Outcome, PlayEnd, PlayOptions, Played, Sound, Source, Speech, StepError,
-    StepId, StepOutcome, Tone,
+    Change, LegNumber, MediaCommand, MediaFault, Millis, Outcome, PlayEnd, PlayOptions, Played, Sound, Source, Speech,
+    StepError, StepId, StepOutcome, Tone,
 };
 
+use crate::Output;
 use crate::call::Call;
 use crate::control::Wait;
 use crate::leg::Leg;
-use crate::Output;
 use crate::sound::media_words;
 
 #[derive(Debug, Default)]

@@ -24,14 +24,19 @@ pub(crate) struct Pressing {
 enum By {
     /// Until `DigitsSent`.
     Media,
-    Info { left: VecDeque<char>, stage: Stage },
+    Info {
+        left: VecDeque<char>,
+        stage: Stage,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// A digit is being answered.
     Asked,
-    Pause { until: Instant },
+    Pause {
+        until: Instant,
+    },
 }
 
 /// Who wanted them sent.

@@ -1,8 +1,8 @@
 //! Recording a leg. It runs beside what is played, one at a time.
 
 use callbox_model::{
-    Change, LegNumber, MediaCommand, Millis, Outcome, RecordEnd, RecordOptions, RecordPlan, Recorded, RecordingId, StepError,
-    StepId, Tracks,
+    Change, LegNumber, MediaCommand, Millis, Outcome, RecordEnd, RecordOptions, RecordPlan, Recorded, RecordingId,
+    StepError, StepId, Tracks,
 };
 
 use crate::Output;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use callbox_model::{Change, Instant, LegCommand, LegNumber, Millis, Outcome, ReferTarget, ReferTo, Refused, StepError};
+use callbox_model::{
+    Change, Instant, LegCommand, LegNumber, Millis, Outcome, ReferTarget, ReferTo, Refused, StepError,
+};
 
 use crate::Output;
 use crate::call::Call;

@@ -29,9 +29,13 @@ pub(crate) struct Referral {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Signalling refuses it by itself then.
-    Asked { until: Instant },
+    Asked {
+        until: Instant,
+    },
     Answering,
-    Accepted { until: Instant },
+    Accepted {
+        until: Instant,
+    },
     /// A leg is dialled for it; its end is the end of this.
     Followed,
 }
@@ -47,20 +51,14 @@ impl Referral {
 }
 
 impl Call {
-    pub(crate) fn referred(
-        &mut self,
-        number: LegNumber,
-        to: String,
-        replaces: Option<LegKey>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn referred(&mut self, number: LegNumber, to: String, replaces: Option<LegKey>, out: &mut Vec<Output>) {
         let until = self.now.at + ANSWER_WITHIN;
         let has_module = self.control.run().is_some() && self.is_live();
         let Some(leg) = self.legs.get_mut(number) else { return };
         // One at a time (RFC 3261 21.4.27 says "request pending"); and somebody must decide.
         let refused = match &leg.referral {
             Some(_) => Some(491),
-            None if !has_module => Some(603),
+            None if !has_module || !leg.stands() => Some(603),
             None => None,
         };
         if let Some(status) = refused {
@@ -83,7 +81,8 @@ impl Call {
         }
         self.legs.check(number)?;
         let Some(leg) = self.legs.get_mut(number) else { return Ok(Wait::AnswerRefer(number)) };
-        let Some(referral) = leg.referral.as_mut().filter(|referral| matches!(referral.stage, Stage::Asked { .. })) else {
+        let Some(referral) = leg.referral.as_mut().filter(|referral| matches!(referral.stage, Stage::Asked { .. }))
+        else {
             return Err(StepError::State(format!("the far end of leg {number} asks for no transfer")));
         };
         referral.stage = Stage::Answering;

@@ -120,8 +120,8 @@ impl Call {
             leg.line.command(LegAsk::Reoffer, out, |ask| LegCommand::AnswerReoffer { ask, body });
             return;
         };
-        let written = Description::read(body)
-            .and_then(|offer| Ok((leg.line.session.answer(&offer, local, wants)?, offer)));
+        let written =
+            Description::read(body).and_then(|offer| Ok((leg.line.session.answer(&offer, local, wants)?, offer)));
         match written {
             Ok((written, offer)) => {
                 // Before our own answer, this is what that answers (UPDATE, RFC 3311).

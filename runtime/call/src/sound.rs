@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use callbox_model::{
-    Change, EndCause, LegNumber, LegState, MediaCommand, MediaEvent, MediaFault, Outcome, StepError,
-};
+use callbox_model::{Change, EndCause, LegNumber, LegState, MediaCommand, MediaEvent, MediaFault, Outcome, StepError};
 use callbox_sdp::{Agreed, Direction};
 
 use crate::call::Call;

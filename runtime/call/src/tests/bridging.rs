@@ -114,7 +114,8 @@ fn sounds_and_recordings_are_of_their_own_leg() {
     else {
         panic!()
     };
-    let record = |leg| Step::Record { options: RecordOptions { leg: Some(leg), ..RecordOptions::default() }, wait: false };
+    let record =
+        |leg| Step::Record { options: RecordOptions { leg: Some(leg), ..RecordOptions::default() }, wait: false };
     assert!(matches!(world.ask(record(1)), Some(Outcome::Started(_))));
     assert!(matches!(world.ask(record(2)), Some(Outcome::Started(_))));
     assert!(failed_state(world.ask(record(2))).contains("leg 2 is being recorded"));
@@ -129,7 +130,10 @@ fn sounds_and_recordings_are_of_their_own_leg() {
     });
     assert!(matches!(stopped, Some(Outcome::Failed(StepError::Ended(_)))), "{ends:?}");
     assert_eq!(world.ask(Step::Stop { step: first }), Some(Outcome::Done), "leg 1 plays on");
-    assert!(matches!(world.ask(Step::Play { sources: tone(1), options: on_two, wait: true }), Some(Outcome::Failed(StepError::Ended(_)))));
+    assert!(matches!(
+        world.ask(Step::Play { sources: tone(1), options: on_two, wait: true }),
+        Some(Outcome::Failed(StepError::Ended(_)))
+    ));
     assert!(world.ask(play(tone(10))).is_none());
 }
 

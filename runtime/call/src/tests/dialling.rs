@@ -83,7 +83,10 @@ fn the_first_to_answer_wins_and_the_others_are_hung_up() {
 #[test]
 fn one_by_one_goes_on_when_one_fails_or_does_not_answer() {
     let mut world = World::answered(1);
-    assert_eq!(world.ask(dial_with(&["busy", "nobody", "never", "ok"], one_by_one(40_000))), Some(Outcome::Dialling(2)));
+    assert_eq!(
+        world.ask(dial_with(&["busy", "nobody", "never", "ok"], one_by_one(40_000))),
+        Some(Outcome::Dialling(2))
+    );
     assert_eq!(dialled(&world).len(), 1);
     world.pass_ms(60);
     assert_eq!(dialled(&world).len(), 2, "who has no phone is passed over");
@@ -141,7 +144,11 @@ fn a_200_that_crosses_our_good_bye_is_hung_up_too() {
     world.ask(dial(&["never"]));
     world.pass_ms(20);
     world.expect(2, LegState::Ringing(180));
-    let key = world.sent.iter().find_map(|(key, command)| matches!(command, LegCommand::Dial { .. }).then_some(*key)).unwrap();
+    let key = world
+        .sent
+        .iter()
+        .find_map(|(key, command)| matches!(command, LegCommand::Dial { .. }).then_some(*key))
+        .unwrap();
     assert_eq!(world.ask(Step::Hangup { leg: Some(2), reason: None }), Some(Outcome::Done));
     let cause = ended(&mut world, 2);
     assert_eq!((cause.status, cause.remote), (487, false));
@@ -169,7 +176,11 @@ fn ways_by_another_address_have_their_turn_after_the_others() {
     world.pass_ms(60);
     assert_eq!(dialled(&world).len(), 2);
     assert_ne!(world.port(2), first, "another address, another port");
-    let Some((_, LegCommand::Dial { body, .. })) = world.sent.iter().rev().find(|(_, command)| matches!(command, LegCommand::Dial { .. })) else { panic!() };
+    let Some((_, LegCommand::Dial { body, .. })) =
+        world.sent.iter().rev().find(|(_, command)| matches!(command, LegCommand::Dial { .. }))
+    else {
+        panic!()
+    };
     assert!(String::from_utf8_lossy(body).contains("c=IN IP6 2001:db8::1"));
     world.pass_ms(200);
     assert!(world.call().husks.is_empty(), "the first port is closed and forgotten");
@@ -200,15 +211,16 @@ fn digits_after_the_answer_and_a_limit_of_time() {
         DialOptions { send_digits: Some("1w2".to_owned()), time_limit: Some(5_000), ..DialOptions::default() };
     world.ask(dial_with(&["plain"], options));
     world.pass_ms(200);
-    let infos = |world: &World| {
-        world.leg_commands.iter().filter(|command| matches!(command, LegCommand::Info { .. })).count()
-    };
+    let infos =
+        |world: &World| world.leg_commands.iter().filter(|command| matches!(command, LegCommand::Info { .. })).count();
     assert_eq!(infos(&world), 1, "no telephone-event there: by INFO, and `w` waits");
     world.pass_ms(500);
     assert_eq!(infos(&world), 2);
     world.pass_ms(4_500);
     assert!(world.text().contains("LegEnded { leg: 2"), "{}", world.text());
-    assert!(matches!(world.leg_commands.last(), Some(LegCommand::Hangup { reason: Some(why), .. }) if why.contains("time")));
+    assert!(
+        matches!(world.leg_commands.last(), Some(LegCommand::Hangup { reason: Some(why), .. }) if why.contains("time"))
+    );
 }
 
 #[test]
@@ -226,7 +238,9 @@ fn what_is_asked_is_held_against_its_bounds() {
     }
     let options = DialOptions { headers: vec![header("Via", "x")], ..DialOptions::default() };
     assert!(matches!(world.ask(dial_with(&["a"], options)), Some(Outcome::Failed(StepError::Denied(_)))));
-    assert!(matches!(world.ask(dial(&["evil"])), Some(Outcome::Failed(StepError::Denied(why))) if why.contains("loopback")));
+    assert!(
+        matches!(world.ask(dial(&["evil"])), Some(Outcome::Failed(StepError::Denied(why))) if why.contains("loopback"))
+    );
     assert!(!world.text().contains("LegStarted { leg: 2"));
     for leg in 2..=16 {
         assert_eq!(world.ask(dial(&["never"])), Some(Outcome::Dialling(leg)));
@@ -292,7 +306,10 @@ fn an_outbound_call_begins_its_handler_at_the_answer() {
     assert_eq!(info.input.as_deref(), Some("{\"order\":1}"));
     assert_eq!(info.headers, [header("X-Agent", "7")]);
     assert!(matches!(&world.leg_commands[0], LegCommand::Dial { headers, .. } if headers[0].name == "X-Campaign"));
-    assert!(failed_state(world.ask(Step::Reject { status: 486, reason: String::new(), headers: vec![] })).contains("answered"));
+    assert!(
+        failed_state(world.ask(Step::Reject { status: 486, reason: String::new(), headers: vec![] }))
+            .contains("answered")
+    );
     assert_eq!(world.ask(Step::Answer { headers: vec![] }), Some(Outcome::Done), "it is answered");
     world.pass_ms(1_000);
     world.end_guest(crate::GuestEnd::Ok);
@@ -309,7 +326,8 @@ fn an_outbound_call_that_nobody_answers_has_no_handler() {
         world.pass_ms(21_000);
         assert!(world.is_over(), "{targets:?}");
         assert!(world.guests.is_empty());
-        let Some(Change::CallEnded { cause, answered: false, .. }) = world.events().last().map(|event| &event.change) else {
+        let Some(Change::CallEnded { cause, answered: false, .. }) = world.events().last().map(|event| &event.change)
+        else {
             panic!()
         };
         assert_eq!(cause.status, status);

@@ -29,9 +29,16 @@ pub(super) enum Dialog {
 
 #[derive(Debug)]
 pub(super) enum Port {
-    Open { frames: Frames, plays: BTreeMap<StepId, Instant>, recordings: BTreeMap<StepId, Instant>, with: Option<LegKey> },
+    Open {
+        frames: Frames,
+        plays: BTreeMap<StepId, Instant>,
+        recordings: BTreeMap<StepId, Instant>,
+        with: Option<LegKey>,
+    },
     Refused,
-    Closed { frames: Frames },
+    Closed {
+        frames: Frames,
+    },
 }
 
 impl Port {
@@ -47,7 +54,9 @@ pub(super) fn resolve(targets: &[String]) -> Result<Vec<Vec<Way>>, StepError> {
     targets
         .iter()
         .map(|target| match target.as_str() {
-            target if target.contains("evil") => Err(StepError::Denied(format!("{target}: 127.0.0.1 is a loopback address"))),
+            target if target.contains("evil") => {
+                Err(StepError::Denied(format!("{target}: 127.0.0.1 is a loopback address")))
+            }
             target => Ok(ways(target)),
         })
         .collect()
@@ -93,7 +102,9 @@ impl World {
         if self.dialogs.get(&key).is_some_and(|dialog| *dialog != Dialog::Ended) {
             self.dialogs.insert(key, Dialog::Ended);
             // Nothing comes of it after its end.
-            self.forget_due(|due| matches!(due, Due::Leg(of, event) if *of == key && !matches!(event, LegEvent::Reply { .. })));
+            self.forget_due(
+                |due| matches!(due, Due::Leg(of, event) if *of == key && !matches!(event, LegEvent::Reply { .. })),
+            );
             self.now_or_in_transit(Due::Leg(key, LegEvent::Ended(cause)));
         }
     }
@@ -145,7 +156,9 @@ impl World {
             }
             LegCommand::Hangup { .. } | LegCommand::Reject { .. } => {
                 self.dialogs.insert(key, Dialog::Ended);
-                self.forget_due(|due| matches!(due, Due::Leg(of, event) if *of == key && !matches!(event, LegEvent::Reply { .. })));
+                self.forget_due(
+                    |due| matches!(due, Due::Leg(of, event) if *of == key && !matches!(event, LegEvent::Reply { .. })),
+                );
                 let status = if dialog == Dialog::Dialled { 487 } else { 0 };
                 let cause = EndCause { status, reason: "ours".to_owned(), remote: false };
                 self.says(2, key, LegEvent::Ended(cause));
@@ -186,8 +199,7 @@ impl World {
         self.says(1, key, LegEvent::Reply { ask, result: Ok(()) });
         let peer = "192.0.2.20".parse().unwrap();
         let failed = |status: u16| EndCause { status, reason: target.to_owned(), remote: true };
-        for (word, status, after) in
-            [("busy", 486, 50), ("decline", 603, 60), ("gone", 404, 40), ("overload", 503, 30)]
+        for (word, status, after) in [("busy", 486, 50), ("decline", 603, 60), ("gone", 404, 40), ("overload", 503, 30)]
         {
             if is(word) {
                 self.says(after, key, LegEvent::Ended(failed(status)));
@@ -373,13 +385,17 @@ impl World {
 
     fn play_ends(&mut self, key: LegKey, step: StepId, since: Instant, end: PlayEnd) {
         // Its own end, if one was due, does not come.
-        self.forget_due(|due| matches!(due, Due::Media(of, MediaEvent::Played { step: ends, .. }) if *of == key && *ends == step));
+        self.forget_due(
+            |due| matches!(due, Due::Media(of, MediaEvent::Played { step: ends, .. }) if *of == key && *ends == step),
+        );
         let played = self.now.at.since(since).as_millis() as u32;
         self.hear(1, key, MediaEvent::Played { step, played, end });
     }
 
     fn record_ends(&mut self, key: LegKey, step: StepId, since: Instant, by: &'static str) {
-        self.forget_due(|due| matches!(due, Due::Media(of, MediaEvent::Recorded { step: ends, .. }) if *of == key && *ends == step));
+        self.forget_due(
+            |due| matches!(due, Due::Media(of, MediaEvent::Recorded { step: ends, .. }) if *of == key && *ends == step),
+        );
         let length = self.now.at.since(since).as_millis() as u32;
         let end = RecordEnd::Finished { length, bytes: u64::from(length) * 16, by };
         self.hear(1, key, MediaEvent::Recorded { step, end });

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::bridging::{bridge, two_legs};
 use super::dialling::dial;
 use super::drivers::{Dialog, Manners};
-use super::flows::{failed_argument, failed_state, gathered, gather, play, tone};
+use super::flows::{failed_argument, failed_state, gather, gathered, play, tone};
 use super::world::{LEG, OFFER, TENANT, World, application, offered};
 use crate::{GuestEnd, Output};
 
@@ -114,9 +114,13 @@ fn a_leg_that_is_declined_is_ours_again() {
     for _ in 0..15 {
         world.ask_of(other, dial(&["never"]));
     }
-    assert!(matches!(world.ask_and_wait(give(2, other)), Some(Outcome::Failed(StepError::Unavailable(why))) if why.contains("legs_per_call")));
+    assert!(
+        matches!(world.ask_and_wait(give(2, other)), Some(Outcome::Failed(StepError::Unavailable(why))) if why.contains("legs_per_call"))
+    );
     world.ask_of(other, Step::Hangup { leg: None, reason: None });
-    assert!(matches!(world.ask_and_wait(give(2, other)), Some(Outcome::Failed(StepError::Unavailable(why))) if why.contains("ending")));
+    assert!(
+        matches!(world.ask_and_wait(give(2, other)), Some(Outcome::Failed(StepError::Unavailable(why))) if why.contains("ending"))
+    );
 }
 
 #[test]
@@ -168,8 +172,7 @@ fn frames_of_a_given_leg_are_counted_once_by_two_calls() {
     }
     world.pass_ms(6_000);
     assert!(world.all_over());
-    let counted: u64 =
-        world.books.values().flat_map(|book| book.rows.values()).map(|row| row.usage.frames_sent).sum();
+    let counted: u64 = world.books.values().flat_map(|book| book.rows.values()).map(|row| row.usage.frames_sent).sum();
     assert_eq!(counted, world.frames_sent());
 }
 
@@ -189,7 +192,9 @@ fn messages_go_from_call_to_call() {
     for _ in 0..256 {
         assert_eq!(world.ask(send(other, "{}")), Some(Outcome::Done));
     }
-    assert!(matches!(world.ask(send(other, "{}")), Some(Outcome::Failed(StepError::Unavailable(why))) if why.contains("too many")));
+    assert!(
+        matches!(world.ask(send(other, "{}")), Some(Outcome::Failed(StepError::Unavailable(why))) if why.contains("too many"))
+    );
 }
 
 // One owner of a leg at every moment. The world watches it with every input.

@@ -32,8 +32,22 @@ enum Act {
 }
 
 /// Targets behave as their names say.
-const TARGETS: &[&str] =
-    &["ok", "busy", "never", "slow", "early", "ok+never", "decline+ok", "plain", "evil", "nobody", "mute", "six", "early_slow", "unresolvable"];
+const TARGETS: &[&str] = &[
+    "ok",
+    "busy",
+    "never",
+    "slow",
+    "early",
+    "ok+never",
+    "decline+ok",
+    "plain",
+    "evil",
+    "nobody",
+    "mute",
+    "six",
+    "early_slow",
+    "unresolvable",
+];
 
 fn leg() -> impl Strategy<Value = u32> + Clone {
     prop_oneof![4 => Just(1u32), 4 => Just(2), 2 => Just(3), 1 => 4u32..7]
@@ -59,8 +73,7 @@ fn media_step() -> impl Strategy<Value = Step> {
             }
         ),
         (sources, 0u32..4, any::<bool>(), any::<bool>(), of.clone()).prop_map(|(prompt, max, sensitive, wait, leg)| {
-            let options =
-                GatherOptions { max: Some(max), sensitive: Some(sensitive), leg, ..GatherOptions::default() };
+            let options = GatherOptions { max: Some(max), sensitive: Some(sensitive), leg, ..GatherOptions::default() };
             Step::Gather { prompt, options, wait }
         }),
         (digits, 1u32..5_000, any::<bool>(), of).prop_map(|(stop_on, max, wait, leg)| {

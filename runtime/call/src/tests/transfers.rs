@@ -49,7 +49,10 @@ fn a_far_end_is_sent_elsewhere() {
     world.ask(refer(1, "sip:never@example.org"));
     world.pass_ms(2_100);
     assert_eq!(world.take(), Some(Outcome::Failed(StepError::Timeout)));
-    assert!(world.text().contains("LegReferred { leg: 1, to: \"sip:busy@carrier.example\"") || world.text().contains("status: 486, remote: false"));
+    assert!(
+        world.text().contains("LegReferred { leg: 1, to: \"sip:busy@carrier.example\"")
+            || world.text().contains("status: 486, remote: false")
+    );
     world.ask(refer(1, "sip:never@example.org"));
     world.bye();
     assert!(matches!(world.take(), Some(Outcome::Failed(StepError::Ended(_)))));
@@ -194,9 +197,11 @@ fn another_far_end_takes_a_leg_s_place() {
     let mut world = two_legs(1);
     world.ask(bridge(1, 2));
     let (port, old) = (world.port(2), world.dialog(2));
-    let Some(Outcome::Started(playing)) =
-        world.ask(Step::Play { sources: tone(60_000), options: PlayOptions { leg: Some(2), ..PlayOptions::default() }, wait: false })
-    else {
+    let Some(Outcome::Started(playing)) = world.ask(Step::Play {
+        sources: tone(60_000),
+        options: PlayOptions { leg: Some(2), ..PlayOptions::default() },
+        wait: false,
+    }) else {
         panic!()
     };
     let media = world.media_commands.len();
@@ -213,7 +218,10 @@ fn another_far_end_takes_a_leg_s_place() {
     assert!(world.text().contains("LegReplaced { leg: 2, address: \"sip:carol@192.0.2.7\" }"));
     assert_eq!(world.ask(Step::Stop { step: playing }), Some(Outcome::Done), "what plays goes on");
     assert_eq!(world.ask(Step::Hold { leg: 2 }), Some(Outcome::Done), "the new one is asked");
-    assert_eq!(world.sent.iter().rev().find(|(_, command)| matches!(command, LegCommand::Reoffer { .. })).unwrap().0, new);
+    assert_eq!(
+        world.sent.iter().rev().find(|(_, command)| matches!(command, LegCommand::Reoffer { .. })).unwrap().0,
+        new
+    );
 
     // Leg 1 too, whose port has the key of its first dialog; the call goes on.
     world.manners.late_answer = Some(OFFER.as_bytes().to_vec());
@@ -285,7 +293,12 @@ fn an_attended_transfer_brings_the_other_call_s_leg() {
     assert_eq!(world.dialogs[&replaced], Dialog::Ended, "the transferor's second call is over");
     assert!(world.text_of(other).contains("LegGiven { leg: 2"));
     assert!(world.text().contains("LegAdopted { leg: 3"));
-    assert!(!world.sent.iter().any(|(_, command)| matches!(command, LegCommand::Dial { way, .. } if way.target.contains("q@"))));
+    assert!(
+        !world
+            .sent
+            .iter()
+            .any(|(_, command)| matches!(command, LegCommand::Dial { way, .. } if way.target.contains("q@")))
+    );
     // The transferor leaves; the two talk on.
     world.bye();
     world.pass_ms(6_000);
@@ -304,7 +317,10 @@ fn what_cannot_be_taken_ends_with_481() {
     world.ask(Step::AnswerRefer { leg: 1, status: 202 });
     world.ask(dial(&["sip:q@example.org"]));
     world.pass_ms(20);
-    assert!(matches!(world.event(), GuestEvent::Leg(LegChange { leg: 3, state: LegState::Ended(EndCause { status: 481, .. }) })));
+    assert!(matches!(
+        world.event(),
+        GuestEvent::Leg(LegChange { leg: 3, state: LegState::Ended(EndCause { status: 481, .. }) })
+    ));
     assert_eq!(notified(&world), [100, 481]);
 
     // Another tenant's, and one that is nowhere.
@@ -317,7 +333,10 @@ fn what_cannot_be_taken_ends_with_481() {
         world.ask(Step::AnswerRefer { leg: 1, status: 202 });
         world.ask(dial(&["sip:q@example.org"]));
         world.pass_ms(20);
-        assert!(matches!(world.event(), GuestEvent::Leg(LegChange { state: LegState::Ended(EndCause { status: 481, .. }), .. })));
+        assert!(matches!(
+            world.event(),
+            GuestEvent::Leg(LegChange { state: LegState::Ended(EndCause { status: 481, .. }), .. })
+        ));
     }
     assert!(world.outputs.iter().any(|output| matches!(output, Output::PeerOfLeg(_, PeerMessage::Take { .. }))));
 }

@@ -553,7 +553,10 @@ impl World {
     fn carry(&mut self, id: CallId, out: Vec<Output>) {
         for output in out {
             assert!(!self.over.contains(&id), "after the end: {output:?}");
-            if matches!(output, Output::Own { .. } | Output::Release { .. } | Output::Pass { .. } | Output::PeerOfLeg(..)) {
+            if matches!(
+                output,
+                Output::Own { .. } | Output::Release { .. } | Output::Pass { .. } | Output::PeerOfLeg(..)
+            ) {
                 self.outputs.push(output.clone());
             }
             match output {
@@ -649,9 +652,13 @@ impl World {
             self.owners.remove(&key);
             assert!(!self.adopting.contains_key(&key), "{key:?} was on offer when its call ended");
             // Of one that is being passed on it has not heard.
-            let is_passed = |due: &Due| matches!(due, Due::Passed(_, input) if matches!(**input, Input::Leg(of, _) if of == key));
+            let is_passed =
+                |due: &Due| matches!(due, Due::Passed(_, input) if matches!(**input, Input::Leg(of, _) if of == key));
             if !self.manners.deaf && !self.due.values().any(is_passed) {
-                assert!(self.dialogs.get(&key).is_none_or(|dialog| *dialog == Dialog::Ended), "{key:?} stands after its call");
+                assert!(
+                    self.dialogs.get(&key).is_none_or(|dialog| *dialog == Dialog::Ended),
+                    "{key:?} stands after its call"
+                );
             }
             assert!(!matches!(self.ports.get(&key), Some(Port::Open { .. })), "{key:?} is open after its call");
         }
