@@ -9,6 +9,7 @@ use std::time::Duration;
 use callbox_model::*;
 
 use super::drivers::{Dialog, Manners, Port};
+use crate::bridge::Joined;
 use crate::{ApplicationPlan, Begin, Call, GuestEnd, HandlerPlan, Input, Outgoing, Output, PeerMessage, Setup};
 
 pub(super) struct World {
@@ -41,6 +42,8 @@ pub(super) struct World {
     /// The same, with whom they went to.
     pub(super) sent: Vec<(LegKey, LegCommand)>,
     pub(super) media_commands: Vec<MediaCommand>,
+    /// The same, with the port they went to.
+    pub(super) outputs_to_media: Vec<(LegKey, MediaCommand)>,
     pub(super) outputs: Vec<Output>,
     pub(super) books: BTreeMap<CallId, Book>,
     pub(super) open_asks: Vec<(RunId, u64)>,
@@ -175,6 +178,7 @@ impl World {
             leg_commands: Vec::new(),
             sent: Vec::new(),
             media_commands: Vec::new(),
+            outputs_to_media: Vec::new(),
             outputs: Vec::new(),
             books: BTreeMap::new(),
             open_asks: Vec::new(),
@@ -281,6 +285,30 @@ impl World {
         call.handle(self.now, input, &mut out);
         self.carry(id, out);
         self.check_owners();
+        self.check_bridges();
+    }
+
+    /// Who talks with whom in the brain talks with whom in media.
+    fn check_bridges(&self) {
+        for call in self.calls.values() {
+            for leg in call.legs.all.iter().filter(|leg| leg.local().is_some() && leg.giving.is_none()) {
+                let heard = self.hears_whom(leg.line.port);
+                match leg.joined {
+                    Joined::No => assert_eq!(heard, None, "leg {} is in no bridge", leg.number),
+                    Joined::Yes(pair) if leg.bridgings == 0 => {
+                        let other = call.legs.get(pair.with).expect("a bridge with a leg that is not there");
+                        let is_closing = other.local().is_none();
+                        assert!(
+                            is_closing || heard == Some(other.line.port),
+                            "leg {} with leg {}",
+                            leg.number,
+                            pair.with
+                        );
+                    }
+                    Joined::Yes(_) | Joined::Joining(_) => {}
+                }
+            }
+        }
     }
 
     /// Exactly one call acts on a leg, and none is lost.
@@ -569,6 +597,7 @@ impl World {
                 Output::Media(leg, command) => {
                     self.assert_commands(id, leg);
                     self.media_commands.push(command.clone());
+                    self.outputs_to_media.push((leg, command.clone()));
                     self.media_command(leg, command);
                 }
                 Output::StartControl { run, info, .. } => {
