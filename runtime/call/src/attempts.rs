@@ -143,12 +143,20 @@ impl Call {
         match event {
             LegEvent::Reply { ask, result } => {
                 let Some(leg) = self.legs.get_mut(number) else { return };
-                if leg.line.asks.take(ask).is_none() {
-                    self.strays += 1;
-                }
-                if let Err(refused) = result {
+                match (leg.line.asks.take(ask), result) {
                     // It has not begun: there is no end to wait for.
-                    self.attempt_ended(number, key, refused_cause(refused), out);
+                    (Some(LegAsk::Dial), Err(refused)) => {
+                        self.attempt_ended(number, key, refused_cause(refused), out);
+                    }
+                    (Some(_), _) => {}
+                    (None, _) => self.strays += 1,
+                }
+            }
+            // RFC 3311 5.2: our own offer is not answered by the final answer yet.
+            LegEvent::Reoffered { .. } => {
+                if let Some(leg) = self.legs.get_mut(number) {
+                    let ask = leg.line.asks.next(LegAsk::Reoffer);
+                    out.push(Output::Leg(key, LegCommand::RefuseReoffer { ask, status: 491 }));
                 }
             }
             LegEvent::Ringing { status, body, headers, peer } => {

@@ -16,21 +16,24 @@ use crate::sound::media_words;
 pub(crate) enum Joined {
     No,
     /// Media has not said that it is so.
-    Joining {
-        with: LegNumber,
-        digits: BridgeDigits,
-    },
-    Joined {
-        with: LegNumber,
-        digits: BridgeDigits,
-    },
+    Joining(Pair),
+    Yes(Pair),
+}
+
+/// Of one leg's side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) with: LegNumber,
+    pub(crate) digits: BridgeDigits,
+    /// Whose `Bridge` made it. What changes it later goes the same way, and so stays in order.
+    asker: LegNumber,
 }
 
 impl Joined {
-    pub(crate) const fn with(self) -> Option<(LegNumber, BridgeDigits)> {
+    pub(crate) const fn pair(self) -> Option<Pair> {
         match self {
             Self::No => None,
-            Self::Joining { with, digits } | Self::Joined { with, digits } => Some((with, digits)),
+            Self::Joining(pair) | Self::Yes(pair) => Some(pair),
         }
     }
 }
@@ -60,36 +63,40 @@ impl Call {
 
     /// A leg that talks with somebody else is parted from it first.
     pub(crate) fn join(&mut self, a: LegNumber, b: LegNumber, digits: BridgeDigits, out: &mut Vec<Output>) {
-        let is_same = self.legs.get(a).is_some_and(|leg| leg.joined.with().is_some_and(|(with, _)| with == b));
-        if !is_same {
+        let standing = self.legs.get(a).and_then(|leg| leg.joined.pair()).filter(|pair| pair.with == b);
+        if standing.is_none() {
             self.part_legs(a, out);
             self.part_legs(b, out);
         }
+        let asker = standing.map_or(a, |pair| pair.asker);
         for (leg, with) in [(a, b), (b, a)] {
             if let Some(leg) = self.legs.get_mut(leg) {
-                leg.joined = match leg.joined {
-                    Joined::Joined { .. } => Joined::Joined { with, digits },
-                    Joined::No | Joined::Joining { .. } => Joined::Joining { with, digits },
-                };
+                let pair = Pair { with, digits, asker };
+                leg.joined =
+                    if matches!(leg.joined, Joined::Yes(_)) { Joined::Yes(pair) } else { Joined::Joining(pair) };
             }
         }
-        self.send_bridge(a, b, digits, out);
+        self.send_bridge(asker, out);
     }
 
-    fn send_bridge(&mut self, a: LegNumber, b: LegNumber, digits: BridgeDigits, out: &mut Vec<Output>) {
-        let Some(other) = self.legs.get(b) else { return };
+    fn send_bridge(&mut self, asker: LegNumber, out: &mut Vec<Output>) {
+        let Some(pair) = self.legs.get(asker).and_then(|leg| leg.joined.pair()) else { return };
+        let Some(other) = self.legs.get(pair.with) else { return };
         let (with, other_gathers) = (other.line.port, other.gather.is_some());
-        let Some(leg) = self.legs.get_mut(a) else { return };
-        let digits = if other_gathers || leg.gather.is_some() { BridgeDigits::Keep } else { digits };
+        let Some(leg) = self.legs.get_mut(asker) else { return };
+        let digits = if other_gathers || leg.gather.is_some() { BridgeDigits::Keep } else { pair.digits };
         leg.bridgings += 1;
         leg.line.media(MediaCommand::Bridge { with, digits }, out);
     }
 
     /// A gather of the leg has begun, or is over: whether digits cross has changed.
     pub(crate) fn rejoin(&mut self, number: LegNumber, out: &mut Vec<Output>) {
-        let Some(leg) = self.legs.get(number).filter(|leg| leg.stands()) else { return };
-        if let Some((with, digits @ BridgeDigits::Pass)) = leg.joined.with() {
-            self.send_bridge(number, with, digits, out);
+        let pair = self.legs.get(number).and_then(|leg| leg.joined.pair());
+        if let Some(Pair { with, digits: BridgeDigits::Pass, asker }) = pair {
+            let both_are_heard = [number, with].iter().all(|leg| self.legs.get(*leg).is_some_and(Leg::can_be_heard));
+            if both_are_heard {
+                self.send_bridge(asker, out);
+            }
         }
     }
 
@@ -97,20 +104,18 @@ impl Call {
     pub(crate) fn bridged(&mut self, number: LegNumber, result: Result<(), MediaFault>, out: &mut Vec<Output>) {
         let Some(leg) = self.legs.get_mut(number) else { return };
         leg.bridgings = leg.bridgings.saturating_sub(1);
-        if leg.bridgings > 0 {
-            return;
-        }
-        let Some((with, digits)) = leg.joined.with() else { return };
+        let pair = leg.joined.pair().filter(|pair| pair.asker == number);
+        let Some(Pair { with, digits, asker }) = pair.filter(|_| leg.bridgings == 0) else { return };
         if let Err(fault) = result {
             let outcome = Outcome::Failed(StepError::Unavailable(media_words(&fault)));
             self.finish(|wait| wait.is_bridge_of(number, with), outcome, out);
             self.unjoin(number, out);
             return;
         }
-        if matches!(leg.joined, Joined::Joining { .. }) {
-            leg.joined = Joined::Joined { with, digits };
+        if matches!(leg.joined, Joined::Joining(_)) {
+            leg.joined = Joined::Yes(Pair { with, digits, asker });
             if let Some(other) = self.legs.get_mut(with) {
-                other.joined = Joined::Joined { with: number, digits };
+                other.joined = Joined::Yes(Pair { with: number, digits, asker });
             }
             self.record(Change::LegBridged { leg: number, with }, out);
         }
@@ -142,11 +147,11 @@ impl Call {
     pub(crate) fn unjoin(&mut self, number: LegNumber, out: &mut Vec<Output>) {
         let Some(leg) = self.legs.get_mut(number) else { return };
         let was = std::mem::replace(&mut leg.joined, Joined::No);
-        let Some((with, _)) = was.with() else { return };
+        let Some(Pair { with, .. }) = was.pair() else { return };
         if let Some(other) = self.legs.get_mut(with) {
             other.joined = Joined::No;
         }
-        if matches!(was, Joined::Joined { .. }) {
+        if matches!(was, Joined::Yes(_)) {
             self.record(Change::LegParted { leg: number }, out);
         }
         // Whoever still waits for it waits for nothing.

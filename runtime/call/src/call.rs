@@ -99,7 +99,7 @@ impl Call {
             journal: Journal::new(call, tenant),
             ledger: Ledger::new(now),
             mailbox: Mailbox::new(limits.event_digits),
-            legs: Legs::default(),
+            legs: Legs::new(),
             anchor: Anchor::Leg1,
             husks: Husks::default(),
             control: Control::new(),
@@ -326,13 +326,13 @@ impl Call {
 }
 
 impl Origin {
-    fn of(number: &str, begin: Begin) -> (Self, Begin) {
-        let (direction, caller, called, input) = match &begin {
+    fn of(number: &str, mut begin: Begin) -> (Self, Begin) {
+        let (direction, caller, called, input) = match &mut begin {
             Begin::Offered { offered, .. } => {
-                (Direction::Inbound, offered.caller.clone(), offered.called.clone(), None)
+                (Direction::Inbound, offered.caller.clone(), std::mem::take(&mut offered.called), None)
             }
             Begin::Dial(outgoing) => {
-                (Direction::Outbound, number.to_owned(), outgoing.to.clone(), outgoing.input.clone())
+                (Direction::Outbound, number.to_owned(), outgoing.to.clone(), outgoing.input.take())
             }
         };
         (Self { direction, caller, called, input, headers: Vec::new() }, begin)

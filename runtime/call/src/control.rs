@@ -389,9 +389,11 @@ impl Call {
         if !waits {
             return;
         }
-        let Some(event) = self.mailbox.next() else { return };
+        let Some((event, at)) = self.mailbox.next() else { return };
         if let callbox_model::GuestEvent::Digit(digit) = &event {
-            let (leg, digit, length_ms) = (digit.leg, digit.digit, digit.length);
+            // `*` for one that is nobody's business.
+            let shown = at.and_then(|at| self.digits.get(at).copied()).unwrap_or(digit.digit);
+            let (leg, digit, length_ms) = (digit.leg, shown, digit.length);
             self.record(Change::DigitPressed { leg, digit, length_ms }, out);
         }
         self.finish(|wait| matches!(wait, Wait::Next { .. }), Outcome::Event(Some(event)), out);

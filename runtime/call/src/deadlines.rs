@@ -22,6 +22,7 @@ impl Leg {
             sound,
             limit.map(|at| (at, "the leg's time limit")),
             self.gather_deadline(),
+            self.secret_deadline(),
             self.pressing.as_ref().and_then(|pressing| pressing.deadline()),
             self.referring.as_ref().map(|referring| (referring.until, "the end of a transfer")),
             self.referral.as_ref().and_then(|referral| referral.deadline()),

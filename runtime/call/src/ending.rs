@@ -221,6 +221,7 @@ impl Call {
         self.signal_tick(number, now, out);
         self.dial_tick(number, out);
         self.gather_tick(number, out);
+        self.secret_tick(number, out);
         self.press_tick(number, out);
         self.refer_tick(number, out);
         self.referral_tick(number, out);

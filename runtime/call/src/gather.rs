@@ -24,7 +24,17 @@ pub(crate) struct Gather {
     inter_digit: Duration,
     secrecy: Secrecy,
     digits: String,
+    /// As they are written down.
+    shown: String,
     stage: Stage,
+}
+
+/// A sensitive gather's module fell while the far end was typing. What it goes on to type is nobody's
+/// business either, until it pauses, or somebody asks for digits anew.
+#[derive(Debug)]
+pub(crate) struct Secret {
+    until: Instant,
+    pause: Duration,
 }
 
 /// One that is set up, and has not begun.
@@ -81,12 +91,15 @@ impl Call {
             inter_digit: Duration::from_millis(options.inter_digit.unwrap_or(INTER_DIGIT_MS).into()),
             secrecy,
             digits: String::new(),
+            shown: String::new(),
             stage: if sounds.is_empty() { Stage::First { until: self.now.at + first_digit } } else { Stage::Prompt },
         };
         if let Some(leg) = self.legs.get_mut(number) {
             leg.gather = Some(gather);
-            if secrecy == Secrecy::Sensitive {
-                leg.line.media(MediaCommand::Sensitive(true), out);
+            match (secrecy, leg.secret.take()) {
+                (Secrecy::Sensitive, _) => leg.line.media(MediaCommand::Sensitive(true), out),
+                (Secrecy::Open, Some(_)) => leg.line.media(MediaCommand::Sensitive(false), out),
+                (Secrecy::Open, None) => {}
             }
         }
         self.rejoin(number, out);
@@ -129,6 +142,7 @@ impl Call {
             return;
         }
         gather.digits.push(digit);
+        gather.shown.push(self.digits.get(at).copied().unwrap_or('*'));
         gather.stage = Stage::Between { until: self.now.at + gather.inter_digit };
         let is_full = gather.digits.chars().count() >= gather.max as usize;
         if is_first {
@@ -173,17 +187,20 @@ impl Call {
     fn gathered(&mut self, number: LegNumber, by: GatheredBy, out: &mut Vec<Output>) {
         let Some(gather) = self.legs.get(number).and_then(|leg| leg.gather.as_ref()) else { return };
         let step = gather.step;
-        let digits = gather.digits.clone();
-        let shown = match gather.secrecy {
-            Secrecy::Open => digits.clone(),
-            Secrecy::Sensitive => "*".repeat(digits.chars().count()),
-        };
+        let (digits, shown) = (gather.digits.clone(), gather.shown.clone());
         self.record(Change::Gathered { step, digits: shown, by }, out);
         self.gather_ends(number, Outcome::Gathered(Gathered { digits, by }), out);
     }
 
     /// Its module is gone: the digits are its successor's, and nobody is told of its end.
     pub(crate) fn drop_gather(&mut self, number: LegNumber, out: &mut Vec<Output>) {
+        let now = self.now.at;
+        if let Some(leg) = self.legs.get_mut(number)
+            && let Some(gather) = leg.gather.as_ref().filter(|gather| gather.secrecy == Secrecy::Sensitive)
+        {
+            let pause = gather.inter_digit;
+            leg.secret = Some(Secret { until: now + pause, pause });
+        }
         self.close_gather(number, &Outcome::Failed(StepError::Stopped), out);
     }
 
@@ -204,13 +221,29 @@ impl Call {
         let leg = self.legs.get_mut(number)?;
         let gather = leg.gather.take()?;
         let step = gather.step;
-        if gather.secrecy == Secrecy::Sensitive && leg.can_be_heard() {
+        if gather.secrecy == Secrecy::Sensitive && leg.secret.is_none() && leg.can_be_heard() {
             leg.line.media(MediaCommand::Sensitive(false), out);
         }
         self.rejoin(number, out);
         let words = crate::play::outcome_words(outcome);
         self.record(Change::StepEnded { step, kind: "gather".to_owned(), outcome: words }, out);
         Some(step)
+    }
+
+    /// Whether a digit that is pressed now is nobody's business. It makes the time begin anew.
+    pub(crate) fn is_secret(&mut self, number: LegNumber) -> bool {
+        let now = self.now.at;
+        let Some(secret) = self.legs.get_mut(number).and_then(|leg| leg.secret.as_mut()) else { return false };
+        secret.until = now + secret.pause;
+        true
+    }
+
+    pub(crate) fn secret_tick(&mut self, number: LegNumber, out: &mut Vec<Output>) {
+        let now = self.now.at;
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        if leg.secret.take_if(|secret| secret.until <= now).is_some() && leg.can_be_heard() {
+            leg.line.media(MediaCommand::Sensitive(false), out);
+        }
     }
 
     pub(crate) fn gather_tick(&mut self, number: LegNumber, out: &mut Vec<Output>) {
@@ -222,6 +255,10 @@ impl Call {
 }
 
 impl Leg {
+    pub(crate) fn secret_deadline(&self) -> Option<(Instant, &'static str)> {
+        self.secret.as_ref().map(|secret| (secret.until, "the end of sensitive digits"))
+    }
+
     pub(crate) fn gather_deadline(&self) -> Option<(Instant, &'static str)> {
         match self.gather.as_ref()?.stage {
             Stage::Prompt => None,

@@ -15,6 +15,7 @@ use callbox_model::{
     MediaEvent, Outcome, StepError,
 };
 
+use crate::bridge::Pair;
 use crate::call::{Anchor, Call};
 use crate::control::Wait;
 use crate::leg::{Departed, Leg, Signal, Sound};
@@ -89,10 +90,10 @@ impl Call {
 
     /// Another call wants who talks with the leg of this dialog.
     pub(crate) fn taken(&mut self, from: CallId, ask: u32, replaced: LegKey, out: &mut Vec<Output>) {
-        let found = self.legs.by_dialog(replaced).map(|leg| (leg.number, leg.joined.with()));
+        let found = self.legs.by_dialog(replaced).map(|leg| (leg.number, leg.joined.pair()));
         let partner = match found {
-            Some((number, Some((partner, digits)))) if self.is_live() => {
-                self.check_givable(partner).map(|()| (partner, Why::Taken { ask, replaced: number, digits }))
+            Some((number, Some(Pair { with, digits, .. }))) if self.is_live() => {
+                self.check_givable(with).map(|()| (with, Why::Taken { ask, replaced: number, digits }))
             }
             Some(_) => Err("nobody talks with that leg".to_owned()),
             None => Err("there is no such leg".to_owned()),

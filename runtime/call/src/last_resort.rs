@@ -30,7 +30,7 @@ impl Call {
     fn last_words(&mut self, out: &mut Vec<Output>) {
         let speech = self.apology();
         let leg = self.legs.get(1);
-        let can_be_heard = leg.is_some_and(|leg| leg.can_be_heard() && !leg.is_on_offer());
+        let can_be_heard = leg.is_some_and(|leg| leg.can_be_heard() && leg.giving.is_none());
         let doing = match leg.map(|leg| &leg.signal) {
             Some(Signal::Offered | Signal::Ringing(_)) => {
                 let status = self.application.last_resort_status;

@@ -9,7 +9,7 @@ use callbox_sdp::Description;
 use crate::Output;
 use crate::attempts::Dialling;
 use crate::bridge::Joined;
-use crate::gather::Gather;
+use crate::gather::{Gather, Secret};
 use crate::give::Giving;
 use crate::line::Line;
 use crate::play::Plays;
@@ -29,6 +29,7 @@ pub(crate) struct Leg {
     pub(crate) offer: Option<Description>,
     pub(crate) plays: Plays,
     pub(crate) gather: Option<Gather>,
+    pub(crate) secret: Option<Secret>,
     pub(crate) recorder: Option<Recorder>,
     pub(crate) pressing: Option<Pressing>,
     pub(crate) joined: Joined,
@@ -38,6 +39,8 @@ pub(crate) struct Leg {
     pub(crate) referral: Option<Box<Referral>>,
     pub(crate) replacing: Option<Box<Replacing>>,
     pub(crate) giving: Option<Box<Giving>>,
+    /// Re-offers of theirs, since when.
+    pub(crate) reoffers: (u32, Instant),
     /// Its frames before it came here.
     pub(crate) base: Frames,
     /// The first boundary of the ledger that waits for its count; every later one does too.
@@ -94,6 +97,7 @@ impl Leg {
             offer,
             plays: Plays::default(),
             gather: None,
+            secret: None,
             recorder: None,
             pressing: None,
             joined: Joined::No,
@@ -102,6 +106,7 @@ impl Leg {
             referral: None,
             replacing: None,
             giving: None,
+            reoffers: (0, Instant::default()),
             base: Frames::default(),
             owes: None,
         }
@@ -176,7 +181,7 @@ impl Leg {
 }
 
 /// In the order of their numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Legs {
     pub(crate) all: Vec<Leg>,
     last: LegNumber,
@@ -202,6 +207,11 @@ pub(crate) enum Whose {
 }
 
 impl Legs {
+    /// Most calls have one.
+    pub(crate) fn new() -> Self {
+        Self { all: Vec::with_capacity(1), last: 0, departed: VecDeque::new() }
+    }
+
     pub(crate) fn next_number(&mut self) -> LegNumber {
         self.last += 1;
         self.last

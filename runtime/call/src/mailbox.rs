@@ -117,23 +117,25 @@ impl Mailbox {
         }
     }
 
-    pub(crate) fn next(&mut self) -> Option<GuestEvent> {
+    /// Of a digit, its place among all digits too.
+    pub(crate) fn next(&mut self) -> Option<(GuestEvent, Option<usize>)> {
         match self.waiting.front() {
             // Its length is not known yet, and nothing may overtake it.
             Some(Item::Digit { length: None, .. }) => return None,
             Some(_) => {}
-            None => return self.end.clone().map(GuestEvent::Ended),
+            None => return self.end.clone().map(|cause| (GuestEvent::Ended(cause), None)),
         }
         match self.waiting.pop_front()? {
-            Item::Digit { leg, digit, length, .. } => {
+            Item::Digit { leg, digit, at, length } => {
                 self.digits -= 1;
-                Some(GuestEvent::Digit(Digit { leg, digit, length: length.unwrap_or_default() }))
+                let digit = Digit { leg, digit, length: length.unwrap_or_default() };
+                Some((GuestEvent::Digit(digit), Some(at)))
             }
             Item::Event(event) => {
                 if matches!(event, GuestEvent::Message(_)) {
                     self.messages -= 1;
                 }
-                Some(event)
+                Some((event, None))
             }
         }
     }
@@ -160,6 +162,10 @@ const fn leg_of(event: &GuestEvent) -> Option<LegNumber> {
 mod tests {
     use super::*;
 
+    fn next(mailbox: &mut Mailbox) -> Option<GuestEvent> {
+        mailbox.next().map(|(event, _)| event)
+    }
+
     fn cause() -> EndCause {
         EndCause { status: 0, reason: String::new(), remote: true }
     }
@@ -169,11 +175,11 @@ mod tests {
         let mut mailbox = Mailbox::new(4);
         mailbox.put_digit(1, '5', 0);
         mailbox.put_message(callbox_model::Message { sender: String::new(), body: String::new() });
-        assert_eq!(mailbox.next(), None);
+        assert_eq!(next(&mut mailbox), None);
         mailbox.let_go(1, '5', 120);
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Digit(Digit { digit: '5', length: 120, .. }))));
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Message(_))));
-        assert_eq!(mailbox.next(), None);
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Digit(Digit { digit: '5', length: 120, .. }))));
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Message(_))));
+        assert_eq!(next(&mut mailbox), None);
     }
 
     #[test]
@@ -198,10 +204,10 @@ mod tests {
         mailbox.put(state(LegState::Answered));
         mailbox.put(state(LegState::Ended(cause())));
         mailbox.let_all_go(2);
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Digit(Digit { leg: 2, length: 0, .. }))));
-        assert_eq!(mailbox.next(), Some(state(LegState::Answered)));
-        assert_eq!(mailbox.next(), Some(state(LegState::Ended(cause()))));
-        assert_eq!(mailbox.next(), None);
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Digit(Digit { leg: 2, length: 0, .. }))));
+        assert_eq!(next(&mut mailbox), Some(state(LegState::Answered)));
+        assert_eq!(next(&mut mailbox), Some(state(LegState::Ended(cause()))));
+        assert_eq!(next(&mut mailbox), None);
     }
 
     #[test]
@@ -209,8 +215,8 @@ mod tests {
         let mut mailbox = Mailbox::new(2);
         mailbox.put_digit(1, '1', 0);
         mailbox.end(cause());
-        assert!(matches!(mailbox.next(), Some(GuestEvent::Digit(_))));
-        assert_eq!(mailbox.next(), Some(GuestEvent::Ended(cause())));
-        assert_eq!(mailbox.next(), Some(GuestEvent::Ended(cause())));
+        assert!(matches!(next(&mut mailbox), Some(GuestEvent::Digit(_))));
+        assert_eq!(next(&mut mailbox), Some(GuestEvent::Ended(cause())));
+        assert_eq!(next(&mut mailbox), Some(GuestEvent::Ended(cause())));
     }
 }

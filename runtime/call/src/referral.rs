@@ -58,7 +58,7 @@ impl Call {
         // One at a time (RFC 3261 21.4.27 says "request pending"); and somebody must decide.
         let refused = match &leg.referral {
             Some(_) => Some(491),
-            None if !has_module => Some(603),
+            None if !has_module || !leg.stands() => Some(603),
             None => None,
         };
         if let Some(status) = refused {

@@ -108,8 +108,15 @@ impl Call {
     // Their changes of a session that stands.
 
     fn reoffered(&mut self, number: LegNumber, body: Option<&[u8]>, out: &mut Vec<Output>) {
+        let now = self.now.at;
         let Some(leg) = self.legs.get_mut(number) else { return };
-        let Some(local) = leg.local() else {
+        let (count, since) = &mut leg.reoffers;
+        if now.since(*since) >= REOFFERS_WITHIN {
+            (*count, *since) = (0, now);
+        }
+        *count += 1;
+        let is_too_often = *count > MOST_REOFFERS;
+        let Some(local) = leg.local().filter(|_| !is_too_often) else {
             leg.line.command(LegAsk::Reoffer, out, |ask| LegCommand::RefuseReoffer { ask, status: 500 });
             return;
         };
@@ -172,3 +179,7 @@ pub(crate) fn refusal(refused: Refused) -> StepError {
         Refused::Unavailable(why) => StepError::Unavailable(why),
     }
 }
+
+/// Of one far end in a minute: each is written down. Nobody presses hold so often.
+const MOST_REOFFERS: u32 = 60;
+const REOFFERS_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);

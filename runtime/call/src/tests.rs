@@ -7,5 +7,6 @@ mod flows;
 mod giving;
 mod limits;
 mod programs;
+mod secrets;
 mod transfers;
 mod world;

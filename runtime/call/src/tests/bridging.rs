@@ -100,6 +100,31 @@ fn digits_that_are_gathered_do_not_cross_the_bridge() {
 }
 
 #[test]
+fn a_gather_that_ends_while_they_are_being_joined() {
+    for leg in [1, 2] {
+        let mut world = two_legs(1);
+        let options = GatherOptions { leg: Some(leg), max: Some(1), ..GatherOptions::default() };
+        let gather = Step::Gather { prompt: vec![], options, wait: false };
+        assert!(matches!(world.ask(gather), Some(Outcome::Started(_))));
+        let run = world.guest().run;
+        world.ask_as(run, bridge(1, 2));
+        assert_eq!(digits(&world), BridgeDigits::Keep);
+        let port = world.port(leg);
+        world.now_or_in_transit(super::world::Due::Media(port, MediaEvent::DigitBegan { digit: '5' }));
+        let asked: Vec<_> = world
+            .outputs_to_media
+            .iter()
+            .filter(|(_, command)| matches!(command, MediaCommand::Bridge { .. }))
+            .map(|(key, _)| *key)
+            .collect();
+        assert_eq!(asked, [LEG, LEG], "by the one who was asked first, so that the order is kept");
+        assert_eq!(world.take(), None, "the second answer counts");
+        world.pass_ms(2);
+        assert_eq!((world.take(), digits(&world)), (Some(Outcome::Done), BridgeDigits::Pass));
+    }
+}
+
+#[test]
 fn sounds_and_recordings_are_of_their_own_leg() {
     let mut world = two_legs(1);
     world.ask(bridge(1, 2));

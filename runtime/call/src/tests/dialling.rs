@@ -168,6 +168,17 @@ fn a_200_that_crosses_our_good_bye_is_hung_up_too() {
 }
 
 #[test]
+fn a_branch_may_not_change_what_it_has_not_answered() {
+    let mut world = World::answered(1);
+    world.ask(dial(&["never"]));
+    let key = world.sent.last().unwrap().0;
+    world.input(Input::Leg(key, LegEvent::Reoffered { body: Some(OFFER.as_bytes().to_vec()) }));
+    assert!(matches!(world.sent.last(), Some((leg, LegCommand::RefuseReoffer { status: 491, .. })) if *leg == key));
+    world.pass_ms(5);
+    assert_eq!(world.dialogs[&key], Dialog::Dialled, "it rings on");
+}
+
+#[test]
 fn ways_by_another_address_have_their_turn_after_the_others() {
     let mut world = World::answered(1);
     assert_eq!(world.ask(dial(&["busy", "six"])), Some(Outcome::Dialling(2)));

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use callbox_model::*;
 
-use super::world::{Manners, OFFER, World, application, offered};
+use super::drivers::Manners;
+use super::world::{OFFER, World, application, offered};
 use crate::Input;
 
 fn answered(limits: Limits) -> World {
@@ -103,5 +104,5 @@ fn a_module_has_its_grace_and_no_more() {
     assert!(world.guests.iter().any(|guest| guest.run == run && guest.is_running), "stopped before its time");
     world.pass_ms(20);
     assert!(!world.guests.iter().any(|guest| guest.is_running), "it outlived its grace");
-    assert!(world.is_over);
+    assert!(world.is_over());
 }

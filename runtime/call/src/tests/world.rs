@@ -9,6 +9,7 @@ use std::time::Duration;
 use callbox_model::*;
 
 use super::drivers::{Dialog, Manners, Port};
+use crate::bridge::Joined;
 use crate::{ApplicationPlan, Begin, Call, GuestEnd, HandlerPlan, Input, Outgoing, Output, PeerMessage, Setup};
 
 pub(super) struct World {
@@ -41,6 +42,8 @@ pub(super) struct World {
     /// The same, with whom they went to.
     pub(super) sent: Vec<(LegKey, LegCommand)>,
     pub(super) media_commands: Vec<MediaCommand>,
+    /// The same, with the port they went to.
+    pub(super) outputs_to_media: Vec<(LegKey, MediaCommand)>,
     pub(super) outputs: Vec<Output>,
     pub(super) books: BTreeMap<CallId, Book>,
     pub(super) open_asks: Vec<(RunId, u64)>,
@@ -175,6 +178,7 @@ impl World {
             leg_commands: Vec::new(),
             sent: Vec::new(),
             media_commands: Vec::new(),
+            outputs_to_media: Vec::new(),
             outputs: Vec::new(),
             books: BTreeMap::new(),
             open_asks: Vec::new(),
@@ -281,6 +285,30 @@ impl World {
         call.handle(self.now, input, &mut out);
         self.carry(id, out);
         self.check_owners();
+        self.check_bridges();
+    }
+
+    /// Who talks with whom in the brain talks with whom in media.
+    fn check_bridges(&self) {
+        for call in self.calls.values() {
+            for leg in call.legs.all.iter().filter(|leg| leg.local().is_some() && leg.giving.is_none()) {
+                let heard = self.hears_whom(leg.line.port);
+                match leg.joined {
+                    Joined::No => assert_eq!(heard, None, "leg {} is in no bridge", leg.number),
+                    Joined::Yes(pair) if leg.bridgings == 0 => {
+                        let other = call.legs.get(pair.with).expect("a bridge with a leg that is not there");
+                        let is_closing = other.local().is_none();
+                        assert!(
+                            is_closing || heard == Some(other.line.port),
+                            "leg {} with leg {}",
+                            leg.number,
+                            pair.with
+                        );
+                    }
+                    Joined::Yes(_) | Joined::Joining(_) => {}
+                }
+            }
+        }
     }
 
     /// Exactly one call acts on a leg, and none is lost.
@@ -346,7 +374,7 @@ impl World {
                     self.input_to(owner, Input::Media(key, event));
                 }
             }
-            Due::Passed(to, input) => self.input_to(to, *input),
+            Due::Passed(to, input) => self.deliver_passed(to, *input),
             Due::To(to, input) => self.deliver_to(to, *input),
         }
     }
@@ -362,6 +390,15 @@ impl World {
 
     fn is_in_transit(&self, key: LegKey) -> bool {
         self.transit.get(&key).is_some_and(|until| *until > self.now.at)
+    }
+
+    /// A far end that wants in where a call is over meanwhile is refused by the node.
+    fn deliver_passed(&mut self, to: CallId, input: Input) {
+        if self.calls.contains_key(&to) {
+            self.input_to(to, input);
+        } else if let Input::Leg(key, LegEvent::Offered(_)) = input {
+            self.dialogs.insert(key, Dialog::Ended);
+        }
     }
 
     fn deliver_to(&mut self, to: CallId, input: Input) {
@@ -560,6 +597,7 @@ impl World {
                 Output::Media(leg, command) => {
                     self.assert_commands(id, leg);
                     self.media_commands.push(command.clone());
+                    self.outputs_to_media.push((leg, command.clone()));
                     self.media_command(leg, command);
                 }
                 Output::StartControl { run, info, .. } => {
@@ -617,7 +655,9 @@ impl World {
                     self.transit.insert(leg, at);
                 }
                 Output::Pass { to, leg, what } => {
-                    let at = self.transit[&leg];
+                    // What comes of the leg later comes behind it.
+                    let at = self.mail[&(id, to)].max(self.transit[&leg]);
+                    self.transit.insert(leg, at);
                     self.put_due(at, Due::Passed(to, Box::new(what.into_input(leg))));
                 }
                 Output::Forget { leg } => {
@@ -640,7 +680,10 @@ impl World {
         for key in theirs {
             self.owners.remove(&key);
             assert!(!self.adopting.contains_key(&key), "{key:?} was on offer when its call ended");
-            if !self.manners.deaf {
+            // Of one that is being passed on it has not heard.
+            let is_passed =
+                |due: &Due| matches!(due, Due::Passed(_, input) if matches!(**input, Input::Leg(of, _) if of == key));
+            if !self.manners.deaf && !self.due.values().any(is_passed) {
                 assert!(
                     self.dialogs.get(&key).is_none_or(|dialog| *dialog == Dialog::Ended),
                     "{key:?} stands after its call"
