@@ -20,7 +20,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// `extra` is TOML that is put behind the harness's own settings: whole tables.
+    /// `extra` is TOML that is put behind the harness's own settings: whole tables, and before the
+    /// first of them, if need be, more keys of `[api]`.
     pub async fn start(extra: &str) -> Result<Self> {
         Self::start_at(address::fresh(), extra, None).await
     }

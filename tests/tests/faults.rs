@@ -219,7 +219,8 @@ async fn handlers_that_hold_a_call_for_too_long_lose_it() -> Result<()> {
     assert_eq!(faults(&called.events), ["handler-time"]);
     let ear = Ear::open(&called.heard)?;
     let music = ear.longest(440.0).context("there was no music")?;
-    assert!((1.7..2.6).contains(&music.length_s()), "{music:?}");
+    // It plays on until the apology is spoken for it.
+    assert!((1.7..6.0).contains(&music.length_s()), "{music:?}");
     assert!(ear.longest(880.0).is_none(), "the fallback was given the call");
     assert!(ear.sounding_s() > music.length_s() + 1.0, "no apology was heard");
     Ok(())

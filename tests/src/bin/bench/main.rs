@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use callbox_tests::address;
+use callbox_tests::rest::Rest;
 use callbox_tests::server::Server;
 use callbox_tests::tenant::Tenant;
 use process::{Cpu, resident_bytes};
@@ -28,6 +29,7 @@ async fn main() -> Result<std::process::ExitCode> {
         // Slowly, every message wakes a thread that sleeps; fast, one wake serves many.
         rows.extend(call_setup("call-setup", 3_000, 150).await.context("call-setup")?);
         rows.extend(call_setup("call-setup-fast", 6_000, 400).await.context("call-setup-fast")?);
+        rows.extend(first_step().await.context("call-setup: first step")?);
     }
     if wanted("parked") {
         rows.extend(parked().await.context("parked")?);
@@ -41,7 +43,8 @@ async fn main() -> Result<std::process::ExitCode> {
 
 /// One node with a tenant whose numbers behave as named.
 async fn node(numbers: &[(&str, &str)]) -> Result<(Server, Tenant)> {
-    let server = Server::start("[media]\nsilence_s = 600\n").await?;
+    // A key's rate is no figure of a benchmark.
+    let server = Server::start("requests_per_s_per_key = 100_000\n[media]\nsilence_s = 600\n").await?;
     let tenant = Tenant::make(&server, "bench").await?;
     for (number, behaviour) in numbers {
         tenant.behaviours(number, &[behaviour]).await?;
@@ -104,6 +107,51 @@ async fn call_setup(bench: &'static str, calls: u32, rate: u32) -> Result<Vec<Ro
     print(rows)
 }
 
+/// From an INVITE to the first instruction of the module that gets the call, the start of its
+/// instance included: calls whose module waits from the first on, and answers nobody. Beside it, the
+/// same INVITEs refused by admission (404): what is between the two is routes, lane and instance.
+async fn first_step() -> Result<Vec<Row>> {
+    const CALLS: u32 = 1_200;
+    eprintln!("── call-setup: {CALLS} calls to a module that waits, and as many to nobody");
+    let (server, _tenant) = node(&[("100", "wait")]).await?;
+    let pid = server.pid().context("the node is not running")?;
+    let load = |scenario, number, calls, pause| Load {
+        scenario,
+        to: server.address,
+        number,
+        calls,
+        rate: 150,
+        pause,
+        sound_to: (address::fresh(), 40_000),
+    };
+    load("unanswered", "100", 200, Duration::from_millis(500)).start(&server.scratch("warm"))?.end().await?;
+    tokio::time::sleep(SETTLE).await;
+    let idle = measured(pid, Duration::from_secs(5)).await?;
+
+    let before = Cpu::of(pid)?;
+    // None gives up before the last is there.
+    let waiting = load("unanswered", "100", CALLS, Duration::from_secs(25)).start(&server.scratch("waiting"))?;
+    let up = until_calls(&server, CALLS).await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let started = (Cpu::of(pid)? - &before).without(&idle).of_threads(PATH);
+    let told = waiting.end().await?;
+    tokio::time::sleep(SETTLE).await;
+
+    let before = Cpu::of(pid)?;
+    let refused = load("not-found", "555", CALLS, Duration::ZERO).start(&server.scratch("refused"))?.end().await?;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let refusal = (Cpu::of(pid)? - &before).without(&idle).of_threads(PATH);
+    eprintln!("   {up} waited at once; {told:?}; refused: {refused:?}");
+
+    let each = |time: Duration, calls: u32| time.as_secs_f64() * 1e6 / f64::from(calls.max(1));
+    let (started, refusal) = (each(started, up), each(refusal, refused.good));
+    print(vec![
+        Row::new("call-setup", "cpu-invite-to-first-step", started, "us").beside(refusal),
+        Row::new("call-setup", "cpu-of-route-lane-and-start", (started - refusal).max(0.0), "us"),
+        Row::new("call-setup", "calls-at-their-first-step", up.into(), "calls").at_least(CALLS.into()),
+    ])
+}
+
 /// A thousand calls, each held by a parked module, without a sound.
 async fn parked() -> Result<Vec<Row>> {
     const CALLS: u32 = 1_000;
@@ -159,18 +207,13 @@ async fn held() -> Result<Vec<Row>> {
     let playing = load("200", PLAYING, 50, receiver.address).start(&server.scratch("playing"))?;
     let up = until_calls(&server, PARKED + PLAYING).await?;
     let sender = Sender::start(PLAYING, bare.address)?;
-    let rest = tenant.rest.clone();
-    let hammer = tokio::spawn(async move {
-        let mut asked = 0u32;
-        loop {
-            if rest.get("/v1/calls?limit=50").await.is_err() {
-                return asked;
-            }
-            asked += 1;
-        }
-    });
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    hammer.abort();
+    let hammers: Vec<_> = (0..HAMMERS).map(|_| tokio::spawn(hammer(tenant.rest.clone(), HAMMERED))).collect();
+    let (mut asked, mut unanswered) = (0, 0);
+    for hammer in hammers {
+        let (answered, failed) = hammer.await?;
+        (asked, unanswered) = (asked + answered, unanswered + failed);
+    }
+    let per_s = f64::from(asked) / HAMMERED.as_secs_f64();
     sender.end();
     let (mut heard, mut yardstick) = (receiver.end(), bare.end());
     let (parked, playing) = (parked.end().await?, playing.end().await?);
@@ -180,9 +223,32 @@ async fn held() -> Result<Vec<Row>> {
         Row::new("held", "calls-at-once", up.into(), "calls").at_least((PARKED + PLAYING).into()),
         Row::new("held", "lost-calls", lost.into(), "calls").limit(0.0),
         Row::new("held", "streams-heard", heard.streams() as f64, "streams").at_least(PLAYING.into()),
+        // Enough to keep a core from resting; how many they are is the API's own figure.
+        Row::new("held", "api-requests", per_s, "requests/s").at_least(200.0),
+        Row::new("held", "api-requests-failed", unanswered.into(), "requests").limit(0.0),
         Row::new("held", "packet-spacing-off-p50", heard.off_ms(500), "ms").beside(yardstick.off_ms(500)),
         Row::new("held", "packet-spacing-off-p99", ours, "ms").beside(theirs).limit((theirs * 1.5).max(5.0)),
     ])
+}
+
+/// Asks one thing after another for so long: how often it was answered, and how often not.
+async fn hammer(rest: Rest, time: Duration) -> (u32, u32) {
+    let until = tokio::time::Instant::now() + time;
+    let (mut answered, mut failed) = (0, 0);
+    while tokio::time::Instant::now() < until {
+        match rest.get("/v1/calls?limit=50").await {
+            Ok(_) => answered += 1,
+            Err(error) => {
+                if failed == 0 {
+                    eprintln!("   {error:#}");
+                }
+                failed += 1;
+                // A node that is away is not asked a thousand times a second.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    (answered, failed)
 }
 
 async fn measured(pid: u32, time: Duration) -> Result<process::Spent> {
@@ -209,5 +275,10 @@ async fn until_calls(server: &Server, wanted: u32) -> Result<u32> {
 
 /// Told apart from a benchmark that fell.
 const MISSED: u8 = 3;
+/// Threads on the way of an INVITE to a module.
+const PATH: &[&str] = &["signal", "lane", "guests", "epoch"];
+/// Clients that ask the API at once, and for how long.
+const HAMMERS: usize = 4;
+const HAMMERED: Duration = Duration::from_secs(20);
 /// For the ledger to be written, and timers to run out.
 const SETTLE: Duration = Duration::from_secs(2);

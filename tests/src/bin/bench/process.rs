@@ -31,8 +31,9 @@ impl Cpu {
         let mut threads = BTreeMap::<_, Duration>::new();
         for entry in fs::read_dir(format!("{folder}/task"))? {
             // A thread may end while it is looked at.
-            let Ok(read) = stat(&entry?.path()) else { continue };
-            *threads.entry(family(&read.0).to_owned()).or_default() += read.1;
+            let task = entry?.path();
+            let Ok((name, ticks)) = stat(&task) else { continue };
+            *threads.entry(family(&name).to_owned()).or_default() += scheduled(&task).unwrap_or(ticks);
         }
         let (_, whole) = stat(Path::new(&folder)).with_context(|| format!("process {process} is gone"))?;
         Ok(Self { at: Instant::now(), whole, threads })
@@ -68,6 +69,10 @@ impl Spent {
         Self { wall: self.wall, whole: less(self.whole, idle.whole), threads }
     }
 
+    pub fn of_threads(&self, names: &[&str]) -> Duration {
+        names.iter().map(|name| self.thread(name)).sum()
+    }
+
     pub fn thread(&self, name: &str) -> Duration {
         self.threads.get(name).copied().unwrap_or_default()
     }
@@ -91,6 +96,12 @@ fn stat(folder: &Path) -> Result<(String, Duration)> {
     let ticks = |place: usize| -> Result<u64> { Ok(fields.get(place).context("stat is short")?.parse()?) };
     // proc_pid_stat(5): fields 14 and 15, of which the state is field 3.
     Ok((name.to_owned(), Duration::from_millis((ticks(11)? + ticks(12)?) * TICK_MS)))
+}
+
+/// The scheduler's own count, in nanoseconds instead of ticks; not every kernel keeps it.
+fn scheduled(task: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(task.join("schedstat")).ok()?;
+    Some(Duration::from_nanos(text.split_whitespace().next()?.parse().ok()?))
 }
 
 fn family(name: &str) -> &str {
