@@ -32,6 +32,7 @@ impl Call {
 
     pub(crate) fn digit_ended(&mut self, number: LegNumber, digit: char, length: Millis, out: &mut Vec<Output>) {
         self.mailbox.let_go(number, digit, length);
+        self.secret_let_go(number, out);
         self.deliver(out);
     }
 }

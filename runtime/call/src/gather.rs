@@ -29,12 +29,20 @@ pub(crate) struct Gather {
     stage: Stage,
 }
 
-/// A sensitive gather's module fell while the far end was typing. What it goes on to type is nobody's
-/// business either, until it pauses, or somebody asks for digits anew.
+/// Secrecy that outlives its gather, until somebody asks for digits anew at the latest.
 #[derive(Debug)]
 pub(crate) struct Secret {
     until: Instant,
-    pause: Duration,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// The gather's module fell while the far end was typing. What it goes on to type is nobody's
+    /// business either, until it pauses for so long.
+    Typing { pause: Duration },
+    /// The last digit is still held down.
+    Held,
 }
 
 /// One that is set up, and has not begun.
@@ -188,6 +196,12 @@ impl Call {
         let Some(gather) = self.legs.get(number).and_then(|leg| leg.gather.as_ref()) else { return };
         let step = gather.step;
         let (digits, shown) = (gather.digits.clone(), gather.shown.clone());
+        if gather.secrecy == Secrecy::Sensitive
+            && by != GatheredBy::Timeout
+            && let Some(leg) = self.legs.get_mut(number)
+        {
+            leg.secret = Some(Secret { until: self.now.at + HELD_WITHIN, why: Why::Held });
+        }
         self.record(Change::Gathered { step, digits: shown, by }, out);
         self.gather_ends(number, Outcome::Gathered(Gathered { digits, by }), out);
     }
@@ -199,7 +213,7 @@ impl Call {
             && let Some(gather) = leg.gather.as_ref().filter(|gather| gather.secrecy == Secrecy::Sensitive)
         {
             let pause = gather.inter_digit;
-            leg.secret = Some(Secret { until: now + pause, pause });
+            leg.secret = Some(Secret { until: now + pause, why: Why::Typing { pause } });
         }
         self.close_gather(number, &Outcome::Failed(StepError::Stopped), out);
     }
@@ -234,8 +248,17 @@ impl Call {
     pub(crate) fn is_secret(&mut self, number: LegNumber) -> bool {
         let now = self.now.at;
         let Some(secret) = self.legs.get_mut(number).and_then(|leg| leg.secret.as_mut()) else { return false };
-        secret.until = now + secret.pause;
+        let Why::Typing { pause } = secret.why else { return false };
+        secret.until = now + pause;
         true
+    }
+
+    /// A digit was let go: the last of a sensitive gather is over.
+    pub(crate) fn secret_let_go(&mut self, number: LegNumber, out: &mut Vec<Output>) {
+        let Some(leg) = self.legs.get_mut(number) else { return };
+        if leg.secret.take_if(|secret| secret.why == Why::Held).is_some() && leg.can_be_heard() {
+            leg.line.media(MediaCommand::Sensitive(false), out);
+        }
     }
 
     pub(crate) fn secret_tick(&mut self, number: LegNumber, out: &mut Vec<Output>) {
@@ -268,6 +291,8 @@ impl Leg {
     }
 }
 
+/// Nobody holds a digit for longer, and should its end be lost, the sound is heard again.
+const HELD_WITHIN: Duration = Duration::from_secs(1);
 /// Until the first digit, from the prompt's end.
 const FIRST_DIGIT_MS: u32 = 5_000;
 const INTER_DIGIT_MS: u32 = 3_000;

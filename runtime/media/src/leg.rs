@@ -5,6 +5,7 @@ mod keeping;
 mod saying;
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
 
 use callbox_audio::FRAME_SAMPLES;
 use callbox_audio::g711::Law;
@@ -18,7 +19,7 @@ use crate::clips::{Clip, Kept};
 use crate::keypad::Keypad;
 use crate::player::Play;
 use crate::recorder::Recorder;
-use crate::writer::Writer;
+use crate::writer::{Task, Writer};
 
 pub(crate) use hearing::Came;
 
@@ -49,6 +50,8 @@ pub(crate) struct Leg {
     budget: u32,
     // Keeping.
     recorder: Option<Recorder>,
+    /// Held by each recording that has ended and is still being put in its place.
+    finishing: Arc<()>,
     /// What the far end said, in our law.
     from_far: Jitter,
     /// What it heard of the leg it is bridged with, in our law.
@@ -145,6 +148,7 @@ impl Leg {
             heard: Hearing::Nothing,
             budget: hearing::BUDGET,
             recorder: None,
+            finishing: Arc::new(()),
             from_far: Jitter::new(JITTER_FRAMES),
             from_other: Jitter::new(JITTER_FRAMES),
             secrecy: Secrecy::Open,
@@ -245,8 +249,11 @@ impl Leg {
 
     pub(crate) fn stop_record(&mut self, step: StepId, by: &'static str, writer: &Writer, events: &crate::Events) {
         if let Some(recorder) = self.recorder.take_if(|recorder| recorder.step == step) {
-            let (key, events) = (self.key, events.clone());
-            recorder.finish(by, writer, move |end| events(key, MediaEvent::Recorded { step, end }));
+            let (key, events, finishing) = (self.key, events.clone(), self.finishing.clone());
+            recorder.finish(by, writer, move |end| {
+                events(key, MediaEvent::Recorded { step, end });
+                drop(finishing);
+            });
         }
     }
 
@@ -277,6 +284,13 @@ impl Leg {
                     events(key, MediaEvent::Recorded { step, end });
                     events(key, MediaEvent::Closed { frames });
                 });
+            }
+            // One that was stopped a moment ago has not told of its end yet.
+            None if Arc::strong_count(&self.finishing) > 1 => {
+                let done = Box::new(move || events(key, MediaEvent::Closed { frames }));
+                if let Err(Task::Then(done)) = tick.writer.give(Task::Then(done)) {
+                    done();
+                }
             }
             None => events(key, MediaEvent::Closed { frames }),
         }

@@ -29,6 +29,8 @@ pub(crate) enum Task {
         recording: RecordingId,
         done: Box<dyn FnOnce(Result<u64, String>) + Send>,
     },
+    /// Done when all before it is.
+    Then(Box<dyn FnOnce() + Send>),
 }
 
 #[derive(Clone)]
@@ -84,6 +86,7 @@ fn work(folder: &Path, waiting: &Receiver<Task>) {
                 };
                 done(result);
             }
+            Task::Then(done) => done(),
         }
     }
 }

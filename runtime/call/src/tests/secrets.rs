@@ -35,6 +35,23 @@ fn a_secret_stays_one_when_its_module_falls() {
 }
 
 #[test]
+fn the_last_digit_of_a_secret_is_one_until_it_is_let_go() {
+    let mut world = World::answered(1);
+    world.ask(sensitive(1));
+    world.input(Input::Media(LEG, MediaEvent::DigitBegan { digit: '4' }));
+    world.pass_ms(60);
+    assert!(matches!(world.take(), Some(Outcome::Gathered(_))));
+    assert!(!world.media_commands.contains(&MediaCommand::Sensitive(false)), "its tone would be recorded");
+    world.input(Input::Media(LEG, MediaEvent::DigitEnded { digit: '4', length: 80 }));
+    assert_eq!(world.media_commands.last(), Some(&MediaCommand::Sensitive(false)));
+
+    world.ask(sensitive(1));
+    world.input(Input::Media(LEG, MediaEvent::DigitBegan { digit: '5' }));
+    world.pass_ms(1_100);
+    assert_eq!(world.media_commands.last(), Some(&MediaCommand::Sensitive(false)), "its end may be lost");
+}
+
+#[test]
 fn a_secret_ends_with_a_pause() {
     let mut world = World::answered(2);
     world.ask(sensitive(6));

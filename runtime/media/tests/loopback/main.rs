@@ -135,6 +135,25 @@ fn both_directions_are_recorded() {
 }
 
 #[test]
+fn a_recording_that_is_stopped_at_the_very_end_is_told_before_its_leg_is_closed() {
+    let driver = Driver::start((20_400, 20_499));
+    for round in 0..10 {
+        driver.open(round, "127.0.0.1:9".parse().unwrap());
+        let (tenant, recording) = (TenantId::from_u128(6), RecordingId::from_u128(100 + u128::from(round)));
+        let tracks = Tracks::Mixed;
+        let plan = RecordPlan { recording, tenant, tracks, max: None, silence: None, beep: false };
+        driver.tell(round, MediaCommand::Record { step: 2, plan });
+        std::thread::sleep(Duration::from_millis(50));
+        driver.tell(round, MediaCommand::StopRecord { step: 2 });
+        driver.tell(round, MediaCommand::Close);
+        let is_end = |event: &MediaEvent| matches!(event, MediaEvent::Recorded { .. } | MediaEvent::Closed { .. });
+        let end = driver.until(is_end);
+        assert!(matches!(end, MediaEvent::Recorded { end: RecordEnd::Finished { .. }, .. }), "{end:?}");
+        assert!(matches!(driver.until(is_end), MediaEvent::Closed { .. }));
+    }
+}
+
+#[test]
 fn digits_are_pressed_towards_the_far_end() {
     let driver = Driver::start((20_500, 20_599));
     let near = Driver::start((20_600, 20_699));
