@@ -136,9 +136,9 @@ fn client_certificates_as_they_are_asked_for() {
     let mut nobody = support::plain();
     nobody.tls.authorities = Some(papers.authority.clone());
     let nobody = start(nobody, Answers::Never);
-    let mut foreign = everywhere("127.0.0.1:0", &Papers::new(), &["127.0.0.1"]);
+    let strangers = Papers::new();
+    let mut foreign = everywhere("127.0.0.1:0", &strangers, &["127.0.0.1"]);
     foreign.tls.authorities = Some(papers.authority.clone());
-    // Kept by nobody else, and read already.
     let foreign = start(foreign, Answers::Never);
 
     known.must_reach(to(target(&strict, Transport::Tls)));
