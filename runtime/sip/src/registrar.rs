@@ -14,12 +14,13 @@ mod request;
 pub use binding::Binding;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::{Answered, Peer, Transport};
 use crate::message::Message;
 use crate::transaction::Time;
-use crate::uri::Uri;
+use crate::uri::{Host, Uri};
 use binding::Entry;
 use gruu::Gruus;
 use request::{Asked, Request, Wanted};
@@ -64,7 +65,7 @@ pub struct Account<'a> {
     pub user: UserKey,
     /// Before the `@`, escapes undone.
     pub name: &'a str,
-    /// In lower case.
+    /// In lower case. An address goes with or without brackets.
     pub domain: &'a str,
 }
 
@@ -303,6 +304,24 @@ impl Registrar {
             }
         }
         self.users.insert(user, entries);
+    }
+}
+
+impl Account<'_> {
+    fn is_at(&self, host: &Host) -> bool {
+        match host {
+            Host::Name(name) => name.trim_end_matches('.').eq_ignore_ascii_case(self.domain),
+            Host::Address(address) => self.address() == Some(*address),
+        }
+    }
+
+    /// As it stands in a URI.
+    fn host(&self) -> Host {
+        self.address().map_or_else(|| Host::Name(self.domain.to_owned()), Host::Address)
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.domain.trim_matches(['[', ']']).parse().ok()
     }
 }
 

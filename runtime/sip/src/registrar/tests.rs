@@ -415,6 +415,29 @@ fn what_was_kept_is_restored() {
     assert_eq!(old.status, 500);
 }
 
+#[test]
+fn a_domain_may_be_an_address() {
+    for (host, domain) in
+        [("192.0.2.1", "192.0.2.1"), ("[2001:db8::1]", "2001:db8::1"), ("[2001:DB8:0::1]", "[2001:db8::1]")]
+    {
+        let text = format!(
+            "REGISTER sip:{host} SIP/2.0\r\nTo: <sip:alice@{host}>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n\
+             Supported: gruu\r\nContact: <sip:alice@{host}:5070>;+sip.instance=\"<urn:x:1>\"\r\n\r\n"
+        );
+        let request = Message::parse_datagram(Bytes::from(text), &Limits::default()).unwrap();
+        let account = Account { domain, ..ALICE };
+        let mut registrar = registrar();
+        let (answered, _) =
+            registrar.register(Duration::ZERO, WALL, &RULES, account, &request, &peer(Transport::Udp, 0));
+        assert_eq!(answered.status, 200, "{host}");
+        let value = crate::Address::read(all(&answered, "Contact")[0].as_bytes()).unwrap();
+        for name in ["pub-gruu", "temp-gruu"] {
+            let gruu = Uri::read(value.params.get(name).unwrap().as_bytes()).unwrap();
+            assert_eq!(registrar.by_gruu(Some(1), &gruu, Duration::ZERO).unwrap().len(), 1, "{gruu}");
+        }
+    }
+}
+
 const CONTACTS: &[&str] = &[
     "<sip:a@10.0.0.2>",
     "<sip:a@10.0.0.2>;expires=0",
@@ -445,6 +468,18 @@ fn act() -> impl Strategy<Value = Act> {
 }
 
 proptest! {
+    #[test]
+    fn any_name_and_instance_has_a_gruu(name in "\\PC{1,20}", urn in "[!#-;=?-\\[\\]-~]{1,30}") {
+        let account = Account { name: &name, ..ALICE };
+        let text = gruu::public(account, &urn);
+        let uri = Uri::read(text.as_bytes()).unwrap();
+        prop_assert_eq!(uri.plain_user(), Some(name.clone()));
+        prop_assert_eq!(uri.params.get("gr"), Some(gruu::escape(&urn)));
+        let in_header = format!("<sip:a@b>;pub-gruu=\"{text}\";expires=1");
+        let address = crate::Address::read(in_header.as_bytes()).unwrap();
+        prop_assert_eq!(address.params.get("pub-gruu"), Some(text));
+    }
+
     /// What is kept by the changes is what stands, whatever happens; a refusal changes nothing;
     /// nothing is left behind in the end.
     #[test]
