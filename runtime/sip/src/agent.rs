@@ -63,6 +63,10 @@ pub struct Agent {
     /// Running INVITEs by Call-ID, From tag and CSeq: the same one by another way is merged (482).
     running: HashMap<Key, Key>,
     due: BTreeSet<(Time, Due)>,
+    /// Connections, and the legs that are reached over them.
+    reached: BTreeSet<(u64, LegId)>,
+    /// Connections, and what is asked over them.
+    asked_over: BTreeSet<(u64, Branch)>,
     overload: Option<Overload>,
 }
 
@@ -85,6 +89,8 @@ impl Agent {
             own: BTreeMap::new(),
             running: HashMap::new(),
             due: BTreeSet::new(),
+            reached: BTreeSet::new(),
+            asked_over: BTreeSet::new(),
             overload: None,
         }
     }
@@ -122,23 +128,36 @@ impl Agent {
     /// A connection is gone: what was asked over it will not be answered. Legs that were reached
     /// over it are reached by a new one.
     pub fn disconnected(&mut self, now: Time, connection: u64, out: &mut Vec<Effect>) {
-        for leg in self.legs.values_mut().filter(|leg| leg.dialog.peer.connection == connection) {
-            leg.dialog.peer.connection = 0;
+        if connection == 0 {
+            return;
         }
-        self.fail_clients(now, |peer| peer.connection == connection, out);
+        let legs: Vec<_> = self.reached.range((connection, 0)..=(connection, LegId::MAX)).map(|(_, id)| *id).collect();
+        for id in legs {
+            if let Some(leg) = self.legs.get_mut(&id) {
+                leg.dialog.peer.connection = 0;
+            }
+            self.schedule_leg(id);
+        }
+        let of_it = self.asked_over.range((connection, Branch::FIRST)..).take_while(|(over, _)| *over == connection);
+        let lost: Vec<_> = of_it.map(|(_, branch)| *branch).collect();
+        self.fail_clients(now, lost, out);
     }
 
     /// No connection can be made to this peer, which named none in particular.
+    #[expect(clippy::disallowed_methods, reason = "sorted before anything comes of it")]
     pub fn unreachable(&mut self, now: Time, to: &Peer, out: &mut Vec<Effect>) {
         let is_there = |peer: &Peer| {
             peer.connection == to.connection && peer.transport == to.transport && peer.remote == to.remote
         };
-        self.fail_clients(now, is_there, out);
+        let lost = self.clients.iter().filter(|(_, asking)| is_there(&asking.peer)).map(|(branch, _)| *branch);
+        let mut lost: Vec<_> = lost.collect();
+        lost.sort_unstable();
+        self.fail_clients(now, lost, out);
     }
 
     /// Whether a leg is reached over this connection.
     pub fn is_used(&self, connection: u64) -> bool {
-        self.legs.values().any(|leg| leg.dialog.peer.connection == connection)
+        self.reached.range((connection, 0)..=(connection, LegId::MAX)).next().is_some()
     }
 
     /// Whether a request belongs to what stands here already: a transaction, or a leg.
@@ -199,10 +218,19 @@ impl Agent {
         let key = self.dialog_key(leg.dialog.call_id.as_bytes(), leg.dialog.local_tag.as_bytes());
         self.dialogs.insert(key, id);
         self.legs.insert(id, leg);
+        self.schedule_leg(id);
     }
 
     fn schedule_leg(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        let connection = leg.dialog.peer.connection;
+        if leg.reached != connection {
+            self.reached.remove(&(leg.reached, id));
+            leg.reached = connection;
+            if connection != 0 {
+                self.reached.insert((connection, id));
+            }
+        }
         let next = leg.next_deadline();
         if leg.deadline == next {
             return;
@@ -234,6 +262,7 @@ impl Agent {
     fn end(&mut self, now: Time, id: LegId, status: u16, reason: &str, remote: bool, out: &mut Vec<Effect>) {
         self.drop_asks(id, out);
         let Some(leg) = self.legs.remove(&id) else { return };
+        self.reached.remove(&(leg.reached, id));
         if let Some(at) = leg.deadline {
             self.due.remove(&(at, Due::Leg(id)));
         }

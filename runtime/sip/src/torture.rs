@@ -24,7 +24,7 @@ fn verdict(bytes: &[u8]) -> String {
     }
 }
 
-fn messages() -> Vec<(String, Vec<u8>, Vec<String>)> {
+pub(crate) fn messages() -> Vec<(String, Vec<u8>, Vec<String>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/rfc4475");
     let index = std::fs::read_to_string(folder.join("index.tsv")).unwrap();
     index

@@ -85,7 +85,8 @@ impl Message {
                 return Err(bad(&format!("{name} is unreadable")));
             }
         }
-        if self.call_id().is_none_or(|id| id.contains(char::is_whitespace)) {
+        let call_id = self.first(Name::CallId).unwrap_or_default();
+        if call_id.is_empty() || call_id.iter().any(u8::is_ascii_whitespace) {
             return Err(bad("Call-ID is unreadable"));
         }
         if self.cseq().is_none() {

@@ -155,24 +155,26 @@ impl Writer {
             self.copy("Via", value);
             return;
         }
-        let port = via.port.map(|port| format!(":{port}")).unwrap_or_default();
-        let mut line = format!("SIP/2.0/{} {}{port}", via.transport, via.host);
+        // Writing to a Vec does not fail.
+        let _ = write!(self.buffer, "Via: SIP/2.0/{} {}", via.transport, via.host);
+        if let Some(port) = via.port {
+            let _ = write!(self.buffer, ":{port}");
+        }
         for (name, value) in via.params.iter() {
             match value {
                 _ if name.eq_ignore_ascii_case("rport") || name.eq_ignore_ascii_case("received") => {}
                 _ if oc.is_some() && is_of_overload(name) => {}
-                Some(value) => line.push_str(&format!(";{name}={value}")),
-                None => line.push_str(&format!(";{name}")),
+                Some(value) => self.put(&[";", name, "=", value]),
+                None => self.put(&[";", name]),
             }
         }
-        line.push_str(&format!(";received={}", source.ip()));
+        let _ = write!(self.buffer, ";received={}", source.ip());
         if via.wants_rport() {
-            line.push_str(&format!(";rport={}", source.port()));
+            let _ = write!(self.buffer, ";rport={}", source.port());
         }
-        line.push_str(oc.unwrap_or_default());
-        let mut whole = line.into_bytes();
-        whole.extend_from_slice(&value[end..]);
-        self.copy("Via", &whole);
+        self.put(&[oc.unwrap_or_default()]);
+        self.put_line(&value[end..]);
+        self.put(&["\r\n"]);
     }
 
     /// What was read once can be written again: it has no line ends in it.
@@ -182,9 +184,13 @@ impl Writer {
 
     fn copy_with(&mut self, name: &str, value: &[u8], more: &[&str]) {
         self.put(&[name, ": "]);
-        self.buffer.extend(value.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        self.put_line(value);
         self.put(more);
         self.put(&["\r\n"]);
+    }
+
+    fn put_line(&mut self, value: &[u8]) {
+        self.buffer.extend(value.iter().map(|&byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
     }
 
     fn put(&mut self, parts: &[&str]) {

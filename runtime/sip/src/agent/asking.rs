@@ -81,6 +81,9 @@ impl Agent {
         let (peer, bytes, datagrams) = by_size(peer, bytes);
         let machine = client(now, &method, &peer, bytes.clone());
         let asking = Asking { machine, method, peer, datagrams, purpose, acks: Vec::new(), deadline: None };
+        if peer.connection != 0 {
+            self.asked_over.insert((peer.connection, branch));
+        }
         self.clients.insert(branch, asking);
         self.schedule_client(branch);
         out.push(Effect::Send { peer, bytes });
@@ -123,6 +126,7 @@ impl Agent {
             self.due.remove(&(at, Due::Client(branch)));
         }
         if asking.machine.is_over() {
+            self.asked_over.remove(&(asking.peer.connection, branch));
             self.clients.remove(&branch);
             return;
         }
@@ -134,12 +138,12 @@ impl Agent {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "sorted before anything comes of it")]
-    pub(super) fn fail_clients(&mut self, now: Time, is_lost: impl Fn(&Peer) -> bool, out: &mut Vec<Effect>) {
-        let lost = self.clients.iter().filter(|(_, asking)| is_lost(&asking.peer) && !asking.machine.is_answered());
-        let mut lost: Vec<_> = lost.map(|(branch, _)| *branch).collect();
-        lost.sort_unstable();
-        for branch in lost {
+    /// What these asked will not be answered.
+    pub(super) fn fail_clients(&mut self, now: Time, branches: Vec<Branch>, out: &mut Vec<Effect>) {
+        for branch in branches {
+            if self.clients.get(&branch).is_none_or(|asking| asking.machine.is_answered()) {
+                continue;
+            }
             if !self.by_datagrams(now, branch, out) {
                 self.client_failed(now, branch, 503, "the connection is gone", out);
             }
@@ -161,6 +165,7 @@ impl Agent {
     /// Timer B or F: as a 408. The connection is gone, or never was: as a 503 (8.1.3.1).
     fn client_failed(&mut self, now: Time, branch: Branch, status: u16, reason: &str, out: &mut Vec<Effect>) {
         let Some(asking) = self.clients.remove(&branch) else { return };
+        self.asked_over.remove(&(asking.peer.connection, branch));
         if let Some(at) = asking.deadline {
             self.due.remove(&(at, Due::Client(branch)));
         }

@@ -180,11 +180,20 @@ pub enum ReferTo {
 
 #[derive(Clone, Debug)]
 pub enum Effect {
-    Send { peer: Peer, bytes: Bytes },
-    Event { leg: LegId, event: Event },
+    Send {
+        peer: Peer,
+        bytes: Bytes,
+    },
+    Event {
+        leg: LegId,
+        event: Event,
+    },
     /// The end of a request of [`crate::Agent::request`]: its final answer, or 408 (nobody
     /// answered) or 503 (nobody could be reached) of our own.
-    Response { request: RequestId, result: Result<Message, u16> },
+    Response {
+        request: RequestId,
+        result: Result<Message, u16>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,7 +259,10 @@ pub enum No {
     Gone,
     Invalid(String),
     /// The far end's own answer.
-    Answered { status: u16, reason: String },
+    Answered {
+        status: u16,
+        reason: String,
+    },
 }
 
 impl std::fmt::Debug for Credentials {

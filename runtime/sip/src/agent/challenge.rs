@@ -59,7 +59,9 @@ impl Agent {
         let next = self.chance.branch();
         let number = match purpose {
             Purpose::Invite(id) => {
-                return self.is_dialling(id, branch) && self.is_wanted(id) && self.dial_again(now, id, request, set, out);
+                return self.is_dialling(id, branch)
+                    && self.is_wanted(id)
+                    && self.dial_again(now, id, request, set, out);
             }
             Purpose::Reoffer(id) => self.legs.get_mut(&id).and_then(|leg| {
                 leg.dialog.local_cseq += 1;

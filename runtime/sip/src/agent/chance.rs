@@ -85,6 +85,9 @@ impl Chance {
 }
 
 impl Branch {
+    /// No other is less.
+    pub(crate) const FIRST: Self = Self { token: 0, of: BranchOf::Request };
+
     /// RFC 3261 8.1.1.7: the cookie, and something unique. None: it is none of ours.
     pub(crate) fn read(text: &str, of: BranchOf) -> Option<Self> {
         let digits = text.strip_prefix(COOKIE).filter(|digits| digits.len() == 16)?;

@@ -124,7 +124,8 @@ impl Agent {
         }
         let Some(bytes) = incoming.reliable.release() else { return };
         let key = incoming.transaction;
-        let mut accepted = Accepted::new(now, bytes.clone(), incoming.cseq, AcceptedKind::First);
+        let peer = self.servers.get(&key).map_or(leg.dialog.peer, |serving| serving.peer);
+        let mut accepted = Accepted::new(now, bytes.clone(), peer, incoming.cseq, AcceptedKind::First);
         accepted.answer = incoming.reliable.take_answer();
         accepted.bye = incoming.reliable.take_bye();
         leg.stage = Stage::Up;
@@ -209,17 +210,13 @@ impl Agent {
     }
 
     /// RFC 6086, as far as digits go.
-    fn info(
-        &mut self,
-        now: Time,
-        id: LegId,
-        digit: char,
-        length_ms: u32,
-        out: &mut Vec<Effect>,
-    ) -> Result<(), No> {
+    fn info(&mut self, now: Time, id: LegId, digit: char, length_ms: u32, out: &mut Vec<Effect>) -> Result<(), No> {
         let Some(leg) = self.legs.get_mut(&id) else { return Err(No::Gone) };
         if !matches!(leg.stage, Stage::Up) {
             return Err(No::State(leg.state()));
+        }
+        if self.clients.len() >= MOST_CLIENTS {
+            return Err(No::State("one of too many requests that are not answered"));
         }
         if !"0123456789*#ABCD".contains(digit) {
             return Err(No::Invalid(format!("`{}` is no digit", digit.escape_debug())));
@@ -253,6 +250,9 @@ pub(super) fn shown(message: &Message) -> Vec<(String, String)> {
     let shown = message.headers().filter(|(name, ..)| !name.is_plumbing());
     shown.map(|(_, label, value)| (label.to_owned(), crate::scan::text(&value))).collect()
 }
+
+/// Each leg has a few; digits that nobody answers are what there may be many of.
+const MOST_CLIENTS: usize = 262_144;
 
 pub(super) fn unwritable(error: Unwritable) -> No {
     No::Invalid(error.to_string())

@@ -9,13 +9,13 @@ use super::Agent;
 use super::asking::{Asking, Purpose};
 use super::border::{Dial, Effect, LegId, No, Peer};
 use super::chance::Branch;
+use super::commands::{add_headers, unwritable};
 use super::dialog::{Dialog, contact};
 use super::extensions::{ALLOW, Options, SUPPORTED};
 use super::fork::Early;
 use super::leg::{Leg, Stage};
 use super::reason::add_reason;
 use super::replaces::Replaces;
-use super::commands::{add_headers, unwritable};
 use super::rewrite::{Change, again};
 use crate::address::Address;
 use crate::header::Name;
@@ -167,7 +167,9 @@ impl Agent {
         let Stage::Dialling(dialling) = &mut leg.stage else { return false };
         leg.dialog.local_cseq += 1;
         let (peer, cseq) = (leg.dialog.peer, leg.dialog.local_cseq);
-        let Ok(bytes) = again(request, &Change { peer: &peer, branch, cseq, set }, &self.settings) else { return false };
+        let Ok(bytes) = again(request, &Change { peer: &peer, branch, cseq, set }, &self.settings) else {
+            return false;
+        };
         dialling.branch = branch;
         dialling.cseq = cseq;
         dialling.early.clear();

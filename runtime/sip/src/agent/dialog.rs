@@ -6,7 +6,7 @@ use super::border::{Peer, Settings, Transport};
 use super::chance::{Branch, Chance};
 use crate::header::Name;
 use crate::message::{Message, Method};
-use crate::uri::{Host, Scheme, Uri};
+use crate::uri::{Host, Uri};
 use crate::write::Writer;
 
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Dialog {
             cseq: invite.cseq().map(|(number, _)| number),
         };
         let named = far.routes.first().map_or(far.target.as_str(), |route| bare(route));
-        let is_secure = is_sips(&String::from_utf8_lossy(invite.request_uri())) || is_sips(named);
+        let is_secure = is_sips(invite.request_uri()) || is_sips(named.as_bytes());
         Some(Self {
             call_id: invite.call_id()?,
             local_tag,
@@ -78,7 +78,8 @@ impl Dialog {
 
     /// UAC, before anything is known of the far end.
     pub(crate) fn dialling(caller: &str, target: &str, routes: Vec<String>, peer: Peer, chance: &mut Chance) -> Self {
-        let is_secure = is_sips(routes.first().map_or(target, |route| bare(route))) || is_sips(target);
+        let first = routes.first().map_or(target, |route| bare(route));
+        let is_secure = is_sips(first.as_bytes()) || is_sips(target.as_bytes());
         Self {
             call_id: chance.token() + &chance.token(),
             local_tag: chance.token(),
@@ -131,6 +132,13 @@ impl Dialog {
             writer.parts("Route", &["<", &far.target, ">"]);
         }
         (writer, branch)
+    }
+
+    /// The connection that an answer came by is the one for what follows.
+    pub(crate) fn came_by(&mut self, from: Peer) {
+        if self.peer.transport == from.transport && self.peer.remote == from.remote {
+            self.peer.connection = from.connection;
+        }
     }
 
     pub(crate) fn contact(&self, settings: &Settings) -> String {
@@ -203,8 +211,8 @@ fn is_loose(route: &str) -> bool {
     Uri::read(bare(route).as_bytes()).is_ok_and(|uri| uri.params.has("lr"))
 }
 
-fn is_sips(uri: &str) -> bool {
-    Uri::read(uri.as_bytes()).is_ok_and(|uri| uri.scheme == Scheme::Sips)
+fn is_sips(uri: &[u8]) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
 }
 
 fn is_secured(peer: &Peer) -> bool {

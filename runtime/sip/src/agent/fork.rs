@@ -45,8 +45,12 @@ impl Agent {
         let is_waited_for = self.is_dialling(id, branch);
         match status {
             100..200 if is_waited_for => self.ringing(now, id, from, status, message, out),
-            // It was given up for another place.
-            100..200 => self.send_cancel(now, branch, None, out),
+            // It was given up, for another place or for good: its end is not waited for any longer
+            // than that of one that is silent.
+            100..200 => {
+                self.send_cancel(now, branch, None, out);
+                self.abandon(now, branch);
+            }
             200..300 => {
                 let tag = message.tag_text(Name::To).unwrap_or_default();
                 if self.acknowledge_again(branch, &tag, out) {
@@ -63,20 +67,10 @@ impl Agent {
         }
     }
 
-    fn ringing(
-        &mut self,
-        now: Time,
-        id: LegId,
-        from: Peer,
-        status: u16,
-        message: &Message,
-        out: &mut Vec<Effect>,
-    ) {
+    fn ringing(&mut self, now: Time, id: LegId, from: Peer, status: u16, message: &Message, out: &mut Vec<Effect>) {
         let Some(Leg { stage: Stage::Dialling(dialling), dialog, .. }) = self.legs.get_mut(&id) else { return };
         dialling.heard();
-        if from.connection != 0 {
-            dialog.peer.connection = from.connection;
-        }
+        dialog.came_by(from);
         if let Cancel::Wanted { reason } = dialling.cancel.clone() {
             self.cancel(now, id, reason, out);
             return;
@@ -119,8 +113,7 @@ impl Agent {
         let Some(early) = dialling.early(tag) else { return };
         dialog.local_cseq += 1;
         let number = dialog.local_cseq;
-        let (mut writer, branch) =
-            dialog.write(&early.far, &Method::Prack, number, &self.settings, &mut self.chance);
+        let (mut writer, branch) = dialog.write(&early.far, &Method::Prack, number, &self.settings, &mut self.chance);
         writer.parts("RAck", &[&rseq.to_string(), " ", &dialling.cseq.to_string(), " INVITE"]);
         writer.header("User-Agent", &self.settings.product);
         let peer = dialog.next_hop_to(&early.far);
@@ -128,15 +121,7 @@ impl Agent {
     }
 
     /// The first 200: this one is the call.
-    fn won(
-        &mut self,
-        now: Time,
-        id: LegId,
-        branch: Branch,
-        from: Peer,
-        message: &Message,
-        out: &mut Vec<Effect>,
-    ) {
+    fn won(&mut self, now: Time, id: LegId, branch: Branch, from: Peer, message: &Message, out: &mut Vec<Effect>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Stage::Dialling(dialling) = &mut leg.stage else { return };
         let mut far = Far::answered(message);
@@ -148,9 +133,7 @@ impl Agent {
         }
         let (is_unwanted, cseq) = (dialling.cancel != Cancel::No, dialling.cseq);
         leg.dialog.far = far;
-        if from.connection != 0 {
-            leg.dialog.peer.connection = from.connection;
-        }
+        leg.dialog.came_by(from);
         leg.options.learn(message);
         // What was offered by the other branches is moot.
         let moot = leg.reoffer.take_if(|reoffer| reoffer.tag != leg.dialog.far.tag);

@@ -184,7 +184,7 @@ impl Agent {
             leg.accepted = None;
             self.send_bye(now, id, Some("no ACK".to_owned()), out);
         } else if accepted.again.is_due(now) {
-            out.push(Effect::Send { peer: leg.dialog.peer, bytes: accepted.bytes.clone() });
+            out.push(Effect::Send { peer: accepted.peer, bytes: accepted.bytes.clone() });
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::border::{Credentials, Settings};
+use super::border::{Credentials, Peer, Settings};
 use super::chance::Key;
 use super::dial::Dialling;
 use super::dialog::Dialog;
@@ -40,6 +40,8 @@ pub(crate) struct Leg {
     pub(crate) min_session: Duration,
     /// REFERs of the far end that were accepted.
     pub(crate) refers: u32,
+    /// The connection under which it is found in [`super::Agent::reached`].
+    pub(crate) reached: u64,
     pub(crate) deadline: Option<Time>,
 }
 
@@ -80,6 +82,8 @@ pub(crate) enum OfferIn {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) bytes: Bytes,
+    /// Where it went.
+    pub(crate) peer: Peer,
     pub(crate) cseq: u32,
     pub(crate) again: Retransmission,
     pub(crate) until: Time,
@@ -133,6 +137,7 @@ impl Leg {
             described: None,
             min_session: settings.min_session,
             refers: 0,
+            reached: 0,
             deadline: None,
         }
     }
@@ -177,9 +182,9 @@ impl Leg {
 }
 
 impl Accepted {
-    pub(crate) fn new(now: Time, bytes: Bytes, cseq: u32, kind: AcceptedKind) -> Self {
+    pub(crate) fn new(now: Time, bytes: Bytes, peer: Peer, cseq: u32, kind: AcceptedKind) -> Self {
         let again = Retransmission::always(now, crate::transaction::T2);
-        Self { bytes, cseq, again, until: now + crate::transaction::GIVE_UP, kind, answer: None, bye: None }
+        Self { bytes, peer, cseq, again, until: now + crate::transaction::GIVE_UP, kind, answer: None, bye: None }
     }
 }
 

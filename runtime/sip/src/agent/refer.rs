@@ -25,9 +25,15 @@ pub(crate) struct Subscription {
 
 #[derive(Debug)]
 enum Phase {
-    Asked { transaction: Key, wants: Wants },
+    Asked {
+        transaction: Key,
+        wants: Wants,
+    },
     /// With what was told last.
-    Active { told: u16, wants: Wants },
+    Active {
+        told: u16,
+        wants: Wants,
+    },
 }
 
 /// RFC 4488.

@@ -24,7 +24,9 @@ pub(crate) struct Referring {
 #[derive(Debug)]
 enum Phase {
     /// The answer is due; None when the user was told that it will not come.
-    Asked { ask: Option<u32> },
+    Asked {
+        ask: Option<u32>,
+    },
     Accepted,
     /// The final status was told; a last NOTIFY may still come.
     Told,

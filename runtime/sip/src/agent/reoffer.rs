@@ -246,6 +246,12 @@ impl Agent {
         }
     }
 
+    /// Whether the leg waits for this very one.
+    pub(super) fn is_reoffering(&self, id: LegId, branch: Branch) -> bool {
+        let ours = self.legs.get(&id).and_then(|leg| leg.ours.as_ref());
+        ours.is_some_and(|ours| ours.branch() == Some(branch))
+    }
+
     fn reoffer_over(&mut self, id: LegId, result: Result<(), No>, out: &mut Vec<Effect>) {
         let Some(mut ours) = self.legs.get_mut(&id).and_then(|leg| leg.ours.take()) else { return };
         if let Some(ask) = ours.take_ask() {

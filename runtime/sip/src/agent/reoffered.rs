@@ -121,7 +121,7 @@ impl Agent {
         let Some(reoffer) = leg.reoffer.take() else { return };
         let (contact, is_up) = (leg.dialog.contact(&self.settings), matches!(leg.stage, Stage::Up));
         let Some(serving) = self.servers.get(&reoffer.transaction) else { return };
-        let request = serving.request.clone();
+        let (request, peer) = (serving.request.clone(), serving.peer);
         let mut writer = self.answer_writer(now, serving, status, "", None);
         if status < 300 {
             writer.header("Contact", &contact).header("Allow", ALLOW).header("Supported", SUPPORTED);
@@ -146,7 +146,7 @@ impl Agent {
             if let Some(body) = body.filter(|_| leg.timer.is_some()) {
                 leg.described = Some(body.into());
             }
-            leg.accepted = kind.map(|kind| Accepted::new(now, bytes, reoffer.cseq, kind)).or(leg.accepted.take());
+            leg.accepted = kind.map(|kind| Accepted::new(now, bytes, peer, reoffer.cseq, kind)).or(leg.accepted.take());
         }
         if reoffer.kind == ReofferKind::Prack || !is_up {
             self.let_answer_go(now, id, out);

@@ -75,9 +75,8 @@ impl Agent {
     pub(super) fn named_by(&self, replaces: &Replaces) -> Option<LegId> {
         // 3: a tag of 0 is none, for RFC 2543's sake.
         let from_tag = if replaces.from_tag == "0" { "" } else { &replaces.from_tag };
-        let of = |from_tag: &str| {
-            self.leg_of(replaces.call_id.as_bytes(), replaces.to_tag.as_bytes(), from_tag.as_bytes())
-        };
+        let of =
+            |from_tag: &str| self.leg_of(replaces.call_id.as_bytes(), replaces.to_tag.as_bytes(), from_tag.as_bytes());
         of(&replaces.from_tag).or_else(|| of(from_tag))
     }
 
@@ -122,7 +121,8 @@ mod tests {
     #[test]
     fn what_is_escaped_is_read() {
         let value = "a-1@host;to-tag=t%1;from-tag=f;early-only";
-        let uri = Uri::read(format!("sip:bob@b;transport=tcp?Subject=x&replaces={}", escape(value)).as_bytes()).unwrap();
+        let uri =
+            Uri::read(format!("sip:bob@b;transport=tcp?Subject=x&replaces={}", escape(value)).as_bytes()).unwrap();
         let replaces = Replaces::of_uri(&uri).unwrap();
         assert_eq!(Some(&replaces), Replaces::read(value).as_ref());
         assert_eq!((replaces.call_id.as_str(), replaces.to_tag.as_str()), ("a-1@host", "t%1"));

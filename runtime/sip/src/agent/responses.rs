@@ -59,7 +59,8 @@ impl Agent {
         match purpose {
             Purpose::Invite(id) => self.invite_answered(now, id, branch, from, status, message, out),
             Purpose::Reoffer(id) => match status {
-                100..200 => {}
+                100..200 if self.is_reoffering(id, branch) => {}
+                100..200 => self.abandon(now, branch),
                 200..300 => self.reoffer_accepted(now, id, branch, message, out),
                 _ => self.reoffer_refused(now, id, branch, status, &message.reason(), Some(message), out),
             },

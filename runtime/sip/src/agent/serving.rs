@@ -1,5 +1,7 @@
 //! What is being answered: server transactions, and answers without one.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 
 use super::border::{Effect, LegId, Peer, Transport};
@@ -8,6 +10,7 @@ use super::{Agent, Due};
 use crate::header::Name;
 use crate::message::{Message, Method};
 use crate::transaction::{Again, Server, Time};
+use crate::uri::Host;
 use crate::via::Via;
 use crate::write::Writer;
 
@@ -74,12 +77,12 @@ impl Agent {
         match (via, branch.strip_prefix("z9hG4bK")) {
             (Some(via), Some(unique)) if !unique.is_empty() => {
                 let port = via.port.unwrap_or(5_060).to_be_bytes();
-                self.chance.key(&[
-                    branch.as_bytes(),
-                    via.host.to_string().as_bytes(),
-                    &port,
-                    method.as_str().as_bytes(),
-                ])
+                let key = |host: &[u8]| self.chance.key(&[branch.as_bytes(), host, &port, method.as_str().as_bytes()]);
+                match &via.host {
+                    Host::Name(name) => key(name.as_bytes()),
+                    Host::Address(IpAddr::V4(four)) => key(&four.octets()),
+                    Host::Address(IpAddr::V6(six)) => key(&six.octets()),
+                }
             }
             _ => {
                 let number = message.cseq().map(|(number, _)| number).unwrap_or_default();
@@ -110,16 +113,17 @@ impl Agent {
         if !request.is_request() || request.method() == Some(&Method::Ack) {
             return;
         }
-        let Some(via) = request.top_via() else { return };
+        // Of another version, it may be one that we cannot read; it came from somewhere.
+        let Some(via) = request.first(Name::Via) else { return };
         // 8.2.7: the same request is answered with the same tag, though nothing is kept of it.
-        let tag = self.chance.token_of(request.first(Name::Via).unwrap_or_default().as_ref());
+        let tag = self.chance.token_of(&via);
         let oc = self.oc(now);
         let mut writer = Writer::answer(request, peer.remote, status, reason, Some(&tag), oc.as_deref());
         writer.header("Server", &self.settings.product);
         for (name, value) in headers {
             writer.header(name, value);
         }
-        let to = back_to(peer, &via);
+        let to = request.top_via().map_or(peer, |via| back_to(peer, &via));
         if let Ok(bytes) = writer.empty() {
             out.push(Effect::Send { peer: to, bytes });
         }
@@ -174,8 +178,7 @@ impl Agent {
         tag: Option<&str>,
     ) -> Writer {
         let oc = self.oc(now);
-        let mut writer =
-            Writer::answer(&serving.request, serving.peer.remote, status, reason, tag, oc.as_deref());
+        let mut writer = Writer::answer(&serving.request, serving.peer.remote, status, reason, tag, oc.as_deref());
         writer.header("Server", &self.settings.product);
         writer
     }

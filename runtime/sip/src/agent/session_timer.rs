@@ -58,12 +58,7 @@ impl Agent {
     }
 
     /// 7.1: what our INVITE asks for.
-    pub(super) fn ask_for_session(
-        &self,
-        writer: &mut Writer,
-        timer: Option<&SessionTimer>,
-        least: Duration,
-    ) {
+    pub(super) fn ask_for_session(&self, writer: &mut Writer, timer: Option<&SessionTimer>, least: Duration) {
         let interval = timer.map_or(self.settings.session, |timer| timer.interval).max(least).as_secs().to_string();
         match timer.map(|timer| timer.refresher) {
             None => writer.header("Session-Expires", &interval),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::net::{CALLEE, CALLER, Net};
-use crate::agent::{Command, Effect, Event, Refusal};
+use crate::agent::{Command, Dial, Effect, Event, Refusal};
 use crate::{Limits, Message};
 
 fn request(method: &str, branch: &str, to_tag: &str, cseq: u32, more: &str) -> String {
@@ -35,18 +35,8 @@ fn vanishing_callee_leaves_no_client_transaction() {
 #[test]
 fn hangup_ends_a_dialled_leg_in_32_s_plus() {
     let mut net = Net::calm();
-    let to = net.peer(CALLER);
-    net.command(
-        CALLER,
-        Command::Dial {
-            to,
-            target: "sip:bob@192.0.2.2".into(),
-            caller: "sip:alice@192.0.2.1".into(),
-            body: b"o".to_vec(),
-            headers: vec![],
-            timeout: Duration::from_secs(3_600),
-        },
-    );
+    let dial = Dial { timeout: Duration::from_secs(3_600), ..net.to_callee() };
+    net.command(CALLER, Command::Dial(Box::new(dial)));
     net.pass_ms(10);
     net.weather.loss = 100;
     net.hang_up(CALLER);
@@ -105,7 +95,7 @@ fn protocol_headers_given_by_the_user_are_refused() {
 #[test]
 fn refused_invite_amplification() {
     let mut net = Net::calm();
-    net.decision = Err(Refusal { status: 503, reason: "over".into(), retry_after_s: Some(2) });
+    net.doors.decision = Err(Refusal { status: 503, reason: "over".into(), retry_after_s: Some(2), headers: vec![] });
     net.deliver_text(CALLEE, &request("INVITE", "1", "", 1, "\n"));
     net.pass(Duration::from_secs(60));
     assert_eq!(net.sent(CALLEE, "SIP/2.0 503"), 1);
@@ -120,7 +110,7 @@ fn server_transactions_are_bounded() {
         net.sent[CALLEE].clear();
     }
     let (_, servers, _) = net.agents[CALLEE].counts();
-    assert!(servers <= crate::agent::MOST_SERVERS, "{servers}");
+    assert!(servers <= crate::agent::serving::MOST_SERVERS, "{servers}");
 }
 
 /// TCP: the phone came back over a new connection; our BYE goes to the newest one.
@@ -137,7 +127,7 @@ fn bye_follows_a_reconnected_phone() {
     let peer = crate::agent::Peer { connection: 2, ..net.peer(CALLEE) };
     let info = tcp(request("INFO", "3", &tag, 2, "Content-Length: 0\n\n")).replace('\n', "\r\n");
     let message = Message::parse_datagram(info.into(), &Limits::default());
-    net.agents[CALLEE].receive(net.now, peer, message, &mut |_| unreachable!(), &mut out);
+    net.agents[CALLEE].receive(net.now, peer, message, &mut net.doors, &mut out);
     out.clear();
     net.agents[CALLEE].command(net.now, super::net::LEG, 99, Command::Hangup { reason: None }, &mut out);
     let to: Vec<_> = out
@@ -183,7 +173,7 @@ fn stateless_answers_have_one_tag() {
         let message = Message::parse_datagram(text.into(), &Limits::default());
         let mut out = Vec::new();
         let peer = net.peer(CALLEE);
-        net.agents[CALLEE].receive(net.now, peer, message, &mut |_| unreachable!(), &mut out);
+        net.agents[CALLEE].receive(net.now, peer, message, &mut net.doors, &mut out);
         let Effect::Send { bytes, .. } = &out[0] else { panic!() };
         let answer = Message::parse_datagram(bytes.clone(), &Limits::default()).unwrap();
         tags.insert((answer.status(), answer.to().unwrap().tag()));
@@ -201,7 +191,7 @@ fn cancel_and_487_share_the_tag() {
     let text = request("CANCEL", "1", "", 1, "\n").replace('\n', "\r\n");
     let message = Message::parse_datagram(text.into(), &Limits::default());
     let peer = net.peer(CALLEE);
-    net.agents[CALLEE].receive(net.now, peer, message, &mut |_| unreachable!(), &mut out);
+    net.agents[CALLEE].receive(net.now, peer, message, &mut net.doors, &mut out);
     for effect in &out {
         if let Effect::Send { bytes, .. } = effect {
             let answer = Message::parse_datagram(bytes.clone(), &Limits::default()).unwrap();
@@ -238,7 +228,7 @@ fn a_broken_header_is_named() {
         };
         let mut net = Net::calm();
         net.deliver_text(CALLEE, &text);
-        assert!(net.offers.is_empty(), "{broken} became a call");
+        assert!(net.doors.offers.is_empty(), "{broken} became a call");
         let answers = &net.sent[CALLEE];
         if status.is_empty() {
             assert!(answers.is_empty(), "{broken}: {answers:?}");

@@ -5,12 +5,42 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::agent::{Agent, Chance, Command, Decision, Effect, Event, Invite, LegId, Peer, Settings, Transport};
+use crate::agent::{
+    Agent, Answered, Chance, Command, Decision, Dial, Door, Effect, Event, Invite, LegId, No, Peer, RequestId,
+    Settings, Transport,
+};
 use crate::message::{Limits, Message};
+use crate::transaction::Time;
 
 pub(super) const CALLER: usize = 0;
 pub(super) const CALLEE: usize = 1;
 pub(super) const LEG: LegId = 7;
+
+/// What each side's driver decides, and what it was asked.
+pub(super) struct Doors {
+    pub(super) offers: Vec<Invite>,
+    pub(super) decision: Decision,
+    pub(super) registrar: Answered,
+    pub(super) registers: usize,
+    /// What the next leg is called, where each is to be another.
+    pub(super) next: Option<LegId>,
+}
+
+impl Door for Doors {
+    fn invite(&mut self, _now: Time, invite: &Invite) -> Decision {
+        self.offers.push(invite.clone());
+        if let Some(next) = &mut self.next {
+            *next += 1;
+            return Ok(*next - 1);
+        }
+        self.decision.clone()
+    }
+
+    fn register(&mut self, _now: Time, _peer: &Peer, _request: &Message) -> Answered {
+        self.registers += 1;
+        self.registrar.clone()
+    }
+}
 
 pub(super) struct Net {
     pub(super) agents: [Agent; 2],
@@ -19,12 +49,23 @@ pub(super) struct Net {
     serial: u64,
     pub(super) seed: u64,
     pub(super) weather: Weather,
-    /// What each agent's user was told.
+    /// What each agent's user was told of its first leg.
     pub(super) told: [Vec<Event>; 2],
+    /// And of others.
+    pub(super) others: [BTreeMap<LegId, Vec<Event>>; 2],
+    pub(super) responses: [Vec<(RequestId, Result<Message, u16>)>; 2],
+    /// First lines.
     pub(super) sent: [Vec<String>; 2],
-    pub(super) offers: Vec<Invite>,
-    pub(super) decision: Decision,
-    ask: u32,
+    /// Whole messages, and where they went.
+    pub(super) wire: [Vec<(Peer, Bytes)>; 2],
+    pub(super) doors: Doors,
+    /// What does not arrive: messages that begin so, by their sender.
+    pub(super) swallow: [Option<&'static str>; 2],
+    /// The caller talks with a phone by hand: what it sends reaches no agent.
+    pub(super) is_alone: bool,
+    pub(super) ask: u32,
+    /// How often each command was answered.
+    pub(super) replies: BTreeMap<u32, usize>,
     transport: Transport,
 }
 
@@ -38,7 +79,11 @@ pub(super) struct Weather {
 
 impl Net {
     pub(super) fn new(transport: Transport, weather: Weather, seed: u64) -> Self {
-        let agent = |seed: u8| Agent::new(Settings::default(), Chance::new([seed; 16]));
+        Self::with(Settings::default(), transport, weather, seed)
+    }
+
+    pub(super) fn with(settings: Settings, transport: Transport, weather: Weather, seed: u64) -> Self {
+        let agent = |seed: u8| Agent::new(settings.clone(), Chance::new([seed; 16]));
         Self {
             agents: [agent(1), agent(2)],
             now: Duration::from_secs(1),
@@ -48,9 +93,20 @@ impl Net {
             weather,
             told: [Vec::new(), Vec::new()],
             sent: [Vec::new(), Vec::new()],
-            offers: Vec::new(),
-            decision: Ok(LEG),
+            others: [BTreeMap::new(), BTreeMap::new()],
+            responses: [Vec::new(), Vec::new()],
+            wire: [Vec::new(), Vec::new()],
+            doors: Doors {
+                offers: Vec::new(),
+                decision: Ok(LEG),
+                registrar: Answered { status: 403, reason: String::new(), headers: vec![] },
+                registers: 0,
+                next: None,
+            },
+            swallow: [None, None],
+            is_alone: false,
             ask: 0,
+            replies: BTreeMap::new(),
             transport,
         }
     }
@@ -59,22 +115,32 @@ impl Net {
         Self::new(Transport::Udp, Weather::default(), 1)
     }
 
+    /// A place where nobody is.
+    pub(super) fn nowhere(&self, last: u8) -> Peer {
+        Peer { remote: format!("192.0.2.{last}:5060").parse().unwrap(), ..self.peer(CALLER) }
+    }
+
     pub(super) fn peer(&self, of: usize) -> Peer {
         let address = |who: usize| format!("192.0.2.{}:5060", who + 1).parse().unwrap();
         Peer { transport: self.transport, local: address(of), remote: address(1 - of), connection: 1 }
     }
 
     pub(super) fn dial(&mut self) {
-        let to = self.peer(CALLER);
-        let command = Command::Dial {
-            to,
+        let dial = self.to_callee();
+        self.command(CALLER, Command::Dial(Box::new(dial)));
+    }
+
+    pub(super) fn to_callee(&self) -> Dial {
+        Dial {
+            to: vec![self.peer(CALLER)],
             target: "sip:bob@192.0.2.2".to_owned(),
-            caller: "sip:alice@192.0.2.1".to_owned(),
+            caller: "\"Alice\" <sip:alice@192.0.2.1>".to_owned(),
+            routes: vec![],
+            credentials: None,
             body: b"offer".to_vec(),
             headers: vec![("X-Trace".to_owned(), "1".to_owned())],
             timeout: Duration::from_secs(60),
-        };
-        self.command(CALLER, command);
+        }
     }
 
     pub(super) fn answer(&mut self) {
@@ -86,15 +152,26 @@ impl Net {
     }
 
     pub(super) fn command(&mut self, who: usize, command: Command) {
+        self.command_of(who, LEG, command);
+    }
+
+    pub(super) fn command_of(&mut self, who: usize, leg: LegId, command: Command) {
         self.ask += 1;
         let mut out = Vec::new();
-        self.agents[who].command(self.now, LEG, self.ask, command, &mut out);
+        self.agents[who].command(self.now, leg, self.ask, command, &mut out);
+        self.carry(who, out);
+    }
+
+    /// Something that the driver does by itself.
+    pub(super) fn with_agent(&mut self, who: usize, does: impl FnOnce(&mut Agent, Duration, &mut Vec<Effect>)) {
+        let mut out = Vec::new();
+        does(&mut self.agents[who], self.now, &mut out);
         self.carry(who, out);
     }
 
     /// A leg that was never offered, or is over, gets no commands from its user.
     pub(super) fn command_if_alive(&mut self, who: usize, command: Command) {
-        if !self.has_ended(who) && (who == CALLER || !self.offers.is_empty()) {
+        if !self.has_ended(who) && (who == CALLER || !self.doors.offers.is_empty()) {
             self.command(who, command);
         }
     }
@@ -104,12 +181,7 @@ impl Net {
         let mut out = Vec::new();
         let peer = self.peer(to);
         let message = Message::parse_datagram(bytes, &Limits::default());
-        let (offers, decision) = (&mut self.offers, &self.decision);
-        let mut admit = |invite: &Invite| {
-            offers.push(invite.clone());
-            decision.clone()
-        };
-        self.agents[to].receive(self.now, peer, message, &mut admit, &mut out);
+        self.agents[to].receive(self.now, peer, message, &mut self.doors, &mut out);
         self.carry(to, out);
     }
 
@@ -147,15 +219,32 @@ impl Net {
 
     fn carry(&mut self, who: usize, out: Vec<Effect>) {
         for effect in out {
+            // Whoever asks for something of a leg that is gone is told just that.
+            let mut is_late = false;
+            if let Effect::Event { event: Event::Reply { ask, result }, .. } = &effect {
+                *self.replies.entry(*ask).or_default() += 1;
+                is_late = *result == Err(No::Gone);
+            }
             match effect {
-                Effect::Event { leg, event } => {
-                    assert_eq!(leg, LEG);
-                    assert!(!self.has_ended(who), "after the end: {event:?}");
+                Effect::Response { request, result } => self.responses[who].push((request, result)),
+                Effect::Event { leg, event } if leg != LEG => {
+                    let told = self.others[who].entry(leg).or_default();
+                    let has_ended = told.iter().any(|event| matches!(event, Event::Ended { .. }));
+                    assert!(is_late || !has_ended, "after the end: {event:?}");
+                    told.push(event);
+                }
+                Effect::Event { event, .. } => {
+                    assert!(is_late || !self.has_ended(who), "after the end: {event:?}");
                     self.told[who].push(event);
                 }
-                Effect::Send { bytes, .. } => {
+                Effect::Send { peer, bytes } => {
                     let line = String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default().to_owned();
+                    let is_swallowed = self.swallow[who].is_some_and(|start| line.starts_with(start));
                     self.sent[who].push(line);
+                    self.wire[who].push((peer, bytes.clone()));
+                    if is_swallowed || self.is_alone || peer.remote.ip() != self.peer(who).remote.ip() {
+                        continue;
+                    }
                     let weather = self.weather;
                     if self.transport == Transport::Udp && self.chance() % 100 < weather.loss {
                         continue;
@@ -165,7 +254,7 @@ impl Net {
                         let delay = 1 + self.chance() % (weather.jitter_ms + 1);
                         self.serial += 1;
                         // A stream keeps its order.
-                        let delay = if self.transport == Transport::Tcp { 1 } else { delay };
+                        let delay = if self.transport == Transport::Udp { delay } else { 1 };
                         self.flight
                             .insert((self.now + Duration::from_millis(delay), self.serial), (1 - who, bytes.clone()));
                     }
@@ -187,7 +276,7 @@ impl Net {
     }
 
     pub(super) fn end(&self, who: usize) -> (u16, bool) {
-        match self.told[who].last() {
+        match self.told[who].iter().find(|event| matches!(event, Event::Ended { .. })) {
             Some(Event::Ended { status, remote, .. }) => (*status, *remote),
             other => panic!("no end: {other:?}"),
         }
@@ -198,7 +287,46 @@ impl Net {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.agents.iter().all(|agent| agent.counts() == (0, 0, 0) && agent.next_deadline().is_none())
+        self.agents.iter().all(|agent| {
+            let tables = [agent.dialogs.len(), agent.running.len(), agent.own.len()];
+            let indexes = [agent.reached.len(), agent.asked_over.len()];
+            agent.counts() == (0, 0, 0) && tables == [0; 3] && indexes == [0; 2] && agent.next_deadline().is_none()
+        })
+    }
+
+    /// The newest message that begins so.
+    pub(super) fn last(&self, who: usize, start: &str) -> Message {
+        let newest = self.wire[who].iter().rev().find(|(_, bytes)| bytes.starts_with(start.as_bytes()));
+        let (_, bytes) = newest.unwrap_or_else(|| panic!("no {start} in {:?}", self.sent[who]));
+        Message::parse_datagram(bytes.clone(), &Limits::default()).unwrap()
+    }
+
+    /// The newest message that begins so, as text.
+    pub(super) fn text(&self, who: usize, start: &str) -> String {
+        format!("{:?}", self.last(who, start))
+    }
+
+    /// The answer to the last command, which must be the last but for what came of it.
+    pub(super) fn last_reply(&self, who: usize) -> &Result<(), crate::agent::No> {
+        let replies = self.told[who].iter().rev();
+        replies
+            .filter_map(|event| if let Event::Reply { result, .. } = event { Some(result) } else { None })
+            .next()
+            .unwrap()
+    }
+
+    pub(super) fn bodies(&self, who: usize) -> Vec<(&'static str, String)> {
+        let text = |body: &Vec<u8>| String::from_utf8_lossy(body).into_owned();
+        let bodies = self.told[who].iter().filter_map(|event| match event {
+            Event::Ringing { body: Some(body), .. } => Some(("ringing", text(body))),
+            Event::Answered { body: Some(body), .. } => Some(("answered", text(body))),
+            Event::Confirmed { body: Some(body) } => Some(("confirmed", text(body))),
+            Event::Reoffered { body: Some(body) } => Some(("reoffered", text(body))),
+            Event::Reanswered { body: Some(body) } => Some(("reanswered", text(body))),
+            Event::Reconfirmed { body } => Some(("reconfirmed", text(body))),
+            _ => None,
+        });
+        bodies.collect()
     }
 
     pub(super) fn sent(&self, who: usize, start: &str) -> usize {

@@ -68,8 +68,8 @@ proptest! {
         net.command_if_alive(CALLEE, Command::Hangup { reason: None });
         net.pass_ms(150_000);
         prop_assert!(net.has_ended(CALLER), "the caller's leg does not end: {:?}", net.told);
-        prop_assert!(net.offers.is_empty() || net.has_ended(CALLEE), "the callee's leg does not end: {:?}", net.told);
-        prop_assert!(net.offers.len() <= 1, "one INVITE was offered twice");
+        prop_assert!(net.doors.offers.is_empty() || net.has_ended(CALLEE), "the callee's leg does not end: {:?}", net.told);
+        prop_assert!(net.doors.offers.len() <= 1, "one INVITE was offered twice");
         prop_assert!(net.is_empty(), "left behind: {:?}", net.agents.each_ref().map(|agent| agent.counts()));
         for told in &net.told {
             let answered = told.iter().filter(|event| matches!(event, Event::Answered { .. } | Event::Confirmed { .. })).count();

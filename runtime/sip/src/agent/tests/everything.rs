@@ -1,0 +1,195 @@
+//! Bytes read as programs: whatever both users, the network and strangers do, each command is
+//! answered once, each leg ends once, and nothing is left.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::net::{CALLEE, CALLER, LEG, Net, Weather};
+use crate::agent::{Command, Credentials, Event, LegId, ReferTo, Settings, Transport};
+use crate::message::Method;
+
+/// A program's own bytes, which never end.
+struct Program<'b> {
+    bytes: std::slice::Iter<'b, u8>,
+    dialled: LegId,
+}
+
+impl Program<'_> {
+    fn next(&mut self) -> Option<u8> {
+        self.bytes.next().copied()
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().unwrap_or_default()
+    }
+
+    fn body(&mut self) -> Vec<u8> {
+        vec![b'v'; usize::from(self.byte() % 4) * 400 + 1]
+    }
+
+    fn maybe_body(&mut self) -> Option<Vec<u8>> {
+        self.byte().is_multiple_of(2).then(|| self.body())
+    }
+
+    fn status(&mut self) -> u16 {
+        [100, 180, 183, 200, 202, 302, 401, 422, 481, 486, 491, 503, 603, 0, 999][usize::from(self.byte() % 15)]
+    }
+
+    fn leg(&mut self, net: &Net, who: usize) -> LegId {
+        let legs: Vec<_> = net.agents[who].legs.keys().copied().collect();
+        // Now and then one that is not there.
+        let wanted = usize::from(self.byte());
+        if wanted % 11 == 0 || legs.is_empty() { LEG + (wanted as u64) % 3 } else { legs[wanted % legs.len()] }
+    }
+
+    fn command(&mut self, net: &Net, who: usize) -> Command {
+        match self.byte() % 14 {
+            0 => Command::Ring { status: 180, body: None },
+            1 => Command::Ring { status: 183, body: self.maybe_body() },
+            2 | 3 => Command::Answer { body: self.body(), headers: vec![] },
+            4 => Command::Reject { status: self.status(), reason: String::new(), headers: vec![] },
+            5 => Command::Hangup { reason: None },
+            6 | 7 => Command::AnswerReoffer { body: self.body() },
+            8 => Command::RefuseReoffer { status: self.status() },
+            9 => Command::Reoffer { body: self.body() },
+            10 => Command::Refer {
+                to: match self.byte() % 3 {
+                    0 => ReferTo::Address("sip:carol@192.0.2.2".to_owned()),
+                    _ => ReferTo::Leg(self.leg(net, who)),
+                },
+                timeout: Duration::from_secs(u64::from(self.byte())),
+            },
+            11 => Command::AnswerRefer { status: self.status() },
+            12 => Command::NotifyRefer { status: self.status() },
+            _ => Command::Info { digit: '5', length_ms: 100 },
+        }
+    }
+
+    fn dial(&mut self, net: &mut Net) {
+        let mut dial = net.to_callee();
+        let bits = self.byte();
+        if bits & 1 != 0 {
+            dial.to.insert(0, net.nowhere(9));
+        }
+        if bits & 2 != 0 {
+            dial.credentials =
+                Some(Credentials { realm: None, username: "us".to_owned(), password: "secret".to_owned() });
+        }
+        if bits & 4 != 0 {
+            dial.body = vec![b'v'; 1_400];
+        }
+        if bits & 8 != 0
+            && let Some(Event::Referred { to, .. }) =
+                net.told[CALLER].iter().rev().find(|event| matches!(event, Event::Referred { .. }))
+        {
+            dial.target = to.clone();
+        }
+        dial.timeout = Duration::from_secs(5 + u64::from(bits));
+        // Now and then one that is there already.
+        let leg =
+            net.agents[CALLER].legs.keys().next().copied().filter(|_| bits % 8 == 7).unwrap_or(LEG + self.dialled);
+        self.dialled += 1;
+        net.command_of(CALLER, leg, Command::Dial(Box::new(dial)));
+    }
+
+    /// Something that was on the wire once, as it was or with a byte changed, to either side.
+    fn stray(&mut self, net: &mut Net) {
+        let from = usize::from(self.byte() % 2);
+        let (to, which, change) = (usize::from(self.byte() % 2), usize::from(self.byte()), self.byte());
+        let sent = net.wire[from].len();
+        if sent == 0 {
+            return;
+        }
+        let (_, bytes) = &net.wire[from][sent - 1 - which % sent];
+        let mut bytes = bytes.to_vec();
+        if change % 4 != 0 {
+            let at = (usize::from(self.byte()) << 2 | usize::from(change & 3)) % bytes.len();
+            bytes[at] = change;
+        }
+        net.deliver(to, bytes.into());
+    }
+
+    fn run(&mut self, net: &mut Net) {
+        while let Some(act) = self.next() {
+            let who = usize::from(self.byte() % 2);
+            match act % 16 {
+                0 => self.dial(net),
+                1..8 => {
+                    let leg = self.leg(net, who);
+                    let command = self.command(net, who);
+                    net.command_of(who, leg, command);
+                }
+                8..12 => net.pass_ms(1 << (self.byte() % 16)),
+                12 => self.stray(net),
+                13 => {
+                    let peer = net.peer(who);
+                    let connection = u64::from(self.byte() % 2);
+                    net.with_agent(who, |agent, now, out| {
+                        if connection == 0 {
+                            agent.unreachable(now, &crate::Peer { connection: 0, ..peer }, out);
+                        } else {
+                            agent.disconnected(now, connection, out);
+                        }
+                    });
+                }
+                14 => {
+                    let id = u64::from(self.byte());
+                    let to = vec![net.nowhere(9), net.peer(who)];
+                    net.with_agent(who, |agent, now, out| {
+                        agent.request(now, id, to, Method::Options, "sip:x", &[], &[], b"", None, out);
+                    });
+                }
+                _ => net.deliver(who, vec![act, self.byte()].into()),
+            }
+        }
+    }
+}
+
+/// Everybody hangs up, until nobody is left.
+fn wind_down(net: &mut Net) {
+    net.swallow = [None, None];
+    for _ in 0..4 {
+        net.pass_ms(1_000);
+        for who in [CALLER, CALLEE] {
+            let legs: Vec<_> = net.agents[who].legs.keys().copied().collect();
+            for leg in legs {
+                net.command_of(who, leg, Command::Hangup { reason: None });
+            }
+        }
+        net.pass(Duration::from_secs(400));
+    }
+}
+
+fn settings(brief: bool) -> Settings {
+    let session = Duration::from_secs(if brief { 90 } else { 1_800 });
+    Settings { session, ..Settings::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(512), ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_command_is_answered_once_and_nothing_is_left(
+        seed: u64,
+        is_stream: bool,
+        brief: bool,
+        loss in 0u64..40,
+        twice in 0u64..30,
+        jitter_ms in 0u64..900,
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let transport = if is_stream { Transport::Tls } else { Transport::Udp };
+        let mut net = Net::with(settings(brief), transport, Weather { loss, twice, jitter_ms }, seed);
+        net.doors.next = Some(1_000);
+        let mut program = Program { bytes: bytes.iter(), dialled: 0 };
+        program.dial(&mut net);
+        program.run(&mut net);
+        wind_down(&mut net);
+        let legs = net.agents.each_ref().map(|agent| agent.legs.len());
+        prop_assert!(net.is_empty(), "left behind: {legs:?} {:?}", net.agents.each_ref().map(|agent| agent.counts()));
+        for ask in 1..=net.ask {
+            prop_assert_eq!(net.replies.get(&ask), Some(&1), "the command {} of {}", ask, net.ask);
+        }
+    }
+}
