@@ -11,6 +11,9 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Named in Contact, Via and session descriptions instead of the local address.
     pub advertised: Option<IpAddr>,
+    /// Sockets of the node and of what it needs: nothing is ever sent there, whoever names them.
+    /// A port of 0 is every port. What this service listens on need not be named.
+    pub own: Vec<SocketAddr>,
     pub tls: Tls,
     /// Servers that are asked for names. Empty: those of `/etc/resolv.conf`.
     pub dns: Vec<SocketAddr>,
@@ -113,6 +116,7 @@ impl Default for Config {
         Self {
             listen: Vec::new(),
             advertised: None,
+            own: Vec::new(),
             tls: Tls::default(),
             dns: Vec::new(),
             dns_within: Duration::from_secs(4),

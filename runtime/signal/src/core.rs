@@ -94,7 +94,7 @@ impl Core {
                 admission,
                 events,
                 udp: Vec::new(),
-                locals: Locals::new(listening, config.sources),
+                locals: Locals::new(listening, &config.own, config.sources),
                 connections: Connections::new(config.connections, config.connections_per_source, config.unsent),
                 keys,
                 names: Rc::new(Names::new(&config)),
@@ -155,7 +155,10 @@ impl Core {
         }
         let now = self.now();
         let is_request = message.as_ref().is_ok_and(Message::is_request);
-        let mut level = if is_request { self.rates.take(now, peer.remote.ip()) } else { Level::Fine };
+        let (mut level, excess) = match is_request {
+            true => self.rates.take(now, peer.remote.ip()),
+            false => (Level::Fine, None),
+        };
         if let (Level::Over | Level::Flood, Ok(message)) = (level, &message) {
             // What belongs to a call that is here goes through: an ACK or a BYE that is dropped
             // makes more work than it saves. Of what is new, only an INVITE is told.
@@ -178,7 +181,10 @@ impl Core {
             registrations: &mut self.registrations,
             begun: None,
         };
+        // RFC 7339: who asks too much is told what share to keep to itself.
+        self.agent.set_overload(excess, OVERLOAD_HOLDS);
         self.agent.receive(now, peer, message, &mut porter, &mut effects);
+        self.agent.set_overload(None, OVERLOAD_HOLDS);
         if let Some((leg, offered)) = porter.begun {
             (self.events)(leg, LegEvent::Offered(Box::new(offered)));
         }
@@ -339,13 +345,13 @@ impl Core {
 
     fn send(&mut self, peer: Peer, bytes: Bytes) {
         self.meters.sent.increment(1);
-        // Whoever names our own socket as his would have us talk to ourselves.
         if self.locals.is_ours(&peer) {
             self.meters.dropped.to_ourselves.increment(1);
+            self.unreachable_soon(peer);
             return;
         }
         let is_sent = match peer.transport {
-            Transport::Udp => self.udp_for(peer).is_some_and(|socket| socket.try_send_to(&bytes, peer.remote).is_ok()),
+            Transport::Udp => self.send_datagram(peer, &bytes),
             transport => {
                 let id = match peer.connection {
                     0 => self.connections.find(transport, peer.remote),
@@ -360,6 +366,32 @@ impl Core {
         }
     }
 
+    fn send_datagram(&self, peer: Peer, bytes: &[u8]) -> bool {
+        let Some(socket) = self.udp_for(peer) else { return false };
+        match socket.try_send_to(bytes, peer.remote) {
+            Ok(_) => true,
+            Err(error) => {
+                // RFC 3263 4.3: no route is known at once. A full buffer is not: that one is empty
+                // before the next repetition.
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.unreachable_soon(peer);
+                }
+                false
+            }
+        }
+    }
+
+    /// Not at once: whoever sends is in the middle of its work.
+    fn unreachable_soon(&self, peer: Peer) {
+        self.spawn(|core| async move {
+            let mut core = core.borrow_mut();
+            let now = core.now();
+            let mut effects = std::mem::take(&mut core.effects);
+            core.agent.unreachable(now, &peer, &mut effects);
+            core.carry(effects);
+        });
+    }
+
     fn put(&mut self, id: u64, bytes: Bytes) -> bool {
         match self.connections.put(id, bytes) {
             Put::Queued => true,
@@ -370,7 +402,7 @@ impl Core {
             // A full queue is a far end that reads nothing: it will be cut off by its own writer.
             Put::Slow => false,
             Put::Gone | Put::Full => {
-                // Not at once: whoever sends is in the middle of its work.
+                // Not at once, as above.
                 self.spawn(|core| async move { core.borrow_mut().disconnected(id) });
                 false
             }
@@ -388,3 +420,6 @@ impl Core {
         self.udp.iter().find(by_port).or_else(|| self.udp.first())
     }
 }
+
+/// How long a source keeps what it was told to keep. Its rate is known anew after a second.
+const OVERLOAD_HOLDS: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use callbox_model::{Egress, LegCommand, LegEvent, LegKey, Refused, Way};
 use callbox_signal::Transport;
 use support::dns::{Dns, Record};
 use support::papers::Papers;
+use support::phone::{Line, TO, Udp, header, message, status};
 use support::{Answers, Node, Outcome, listen, node, open, to};
 
 fn address(text: &str) -> Record {
@@ -90,12 +91,34 @@ fn the_nodes_own_sockets_are_denied_even_where_the_network_is_open() {
         must_be_denied(&caller, by(own.clone(), format!("sip:x@{at};transport={name}")), "an address of this node");
     }
     // And where the rules forgot them, nothing is sent.
-    let leg = caller.dial(to(format!("sip:x@{}", caller.at(Transport::Udp))));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let name = transport.name().to_ascii_lowercase();
+        let leg = caller.dial(to(format!("sip:x@{};transport={name}", caller.at(transport))));
+        let outcome = caller.outcome(leg);
+        assert!(matches!(&outcome, Outcome::Ended(cause) if cause.status == 503), "{outcome:?}");
+    }
     let offered = caller.wait_within(Duration::from_secs(1), |_, event| match event {
         LegEvent::Offered(_) => Some(()),
         _ => None,
     });
-    assert_eq!(offered, None, "{leg:?} called itself");
+    assert_eq!(offered, None, "it called itself");
+}
+
+/// In a dialog the far end names a port of its host: it may be one that the node needs.
+#[test]
+fn a_far_end_cannot_aim_a_dialog_at_what_the_node_needs() {
+    let database = ear();
+    let at = database.local_addr().unwrap();
+    let callee = node(|config| config.own = vec![at], Answers::AtOnce);
+    let mut phone = Udp::new(callee.at(Transport::Udp));
+    let invite = message("UDP", "INVITE", phone.me, "aim", "aim", TO, 1, "offer");
+    phone.say(&invite.replace(&format!("<sip:a@{}>", phone.me), &format!("<sip:a@{at}>")));
+    let ok = phone.until(|text| status(text) == 200).unwrap();
+    phone.say(&message("UDP", "ACK", phone.me, "aim", "aimack", &header(&ok, "To"), 1, ""));
+    let leg = callee.wait(|leg, event| matches!(event, LegEvent::Confirmed { .. }).then_some(*leg)).unwrap();
+    callee.handle.send(leg, LegCommand::Hangup { ask: 2, reason: None });
+    assert!(callee.wait(|_, event| matches!(event, LegEvent::Ended(_)).then_some(())).is_some());
+    assert!(database.recv_from(&mut [0; 2_000]).is_err(), "the BYE went there");
 }
 
 #[test]

@@ -247,6 +247,13 @@ fn a_handshake_has_a_size_and_a_time() {
     let mut slow = TcpStream::connect(node.at(Transport::Ws)).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     must_be_cut(&mut slow);
+    let papers = Papers::new();
+    let mut config = everywhere("127.0.0.1:0", &papers, &["127.0.0.1"]);
+    config.handshake_within = Duration::from_millis(700);
+    let node = start(config, Answers::Never);
+    for transport in [Transport::Tls, Transport::Wss] {
+        must_be_cut(&mut TcpStream::connect(node.at(transport)).unwrap());
+    }
 }
 
 #[test]

@@ -25,12 +25,15 @@ pub(crate) struct Door {
     serial: AtomicU64,
     pub(crate) closed: Mutex<Vec<IpAddr>>,
     pub(crate) realms: Mutex<BTreeMap<String, Realm>>,
-    pub(crate) users: Mutex<BTreeMap<(String, String), (UserId, Arc<Verifiers>)>>,
+    pub(crate) users: Mutex<Users>,
     /// Callers who prove nothing are asked to, for this domain.
     pub(crate) challenge: Mutex<Option<String>>,
     pub(crate) registered: Mutex<Vec<Registered>>,
     pub(crate) trunks: Mutex<Vec<(TrunkId, TrunkState)>>,
 }
+
+/// By domain and name.
+type Users = BTreeMap<(String, String), (UserId, Arc<Verifiers>)>;
 
 impl Admission for Door {
     fn may_talk(&self, source: IpAddr) -> bool {
