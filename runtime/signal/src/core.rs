@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Method, Peer, 
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 
-use crate::connections::{Connections, Put};
+use crate::connections::Connections;
 use crate::dialling::{Dialling, Wish};
 use crate::door::Porter;
 use crate::locals::Locals;
@@ -26,7 +26,7 @@ use crate::rate::{Level, Rates};
 use crate::registrations::{Book, Registrations};
 use crate::tls::Keys;
 use crate::trunks::Trunks;
-use crate::{Admission, Config, Events, stream, translate};
+use crate::{Admission, Config, Events, translate};
 
 pub(crate) struct Core {
     /// For the tasks that it starts.
@@ -37,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) events: Events,
     rates: Rates,
+    /// Of streams that come.
+    connects: Rates,
     pub(crate) udp: Vec<Rc<UdpSocket>>,
     pub(crate) locals: Locals,
     pub(crate) connections: Connections,
@@ -53,7 +55,7 @@ pub(crate) struct Core {
     /// Told when the next deadline has moved.
     pub(crate) rearmed: Rc<Notify>,
     armed: Option<Duration>,
-    legs: Arc<AtomicUsize>,
+    pub(crate) legs: Arc<AtomicUsize>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) meters: Meters,
 }
@@ -91,6 +93,7 @@ impl Core {
                 zero: Instant::now(),
                 agent: Agent::new(settings, Chance::new(chance.agent)),
                 rates: Rates::new(config.requests_per_s_per_source, config.sources),
+                connects: Rates::new(config.connects_per_s_per_source, config.sources),
                 admission,
                 events,
                 udp: Vec::new(),
@@ -211,6 +214,11 @@ impl Core {
 
     /// One that came. None: there is no room.
     pub(crate) fn accept(&mut self, transport: Transport, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>)> {
+        let now = self.now();
+        if self.connects.take(now, remote.ip()).0 != Level::Fine {
+            self.meters.dropped.connects.increment(1);
+            return None;
+        }
         let accepted = self.connections.accept(transport, remote);
         if accepted.is_none() {
             self.meters.dropped.connections_full.increment(1);
@@ -323,101 +331,6 @@ impl Core {
         let mut effects = std::mem::take(&mut self.effects);
         self.agent.close(now, &mut effects);
         self.carry(effects);
-    }
-
-    // What comes of it.
-
-    pub(crate) fn carry(&mut self, mut effects: Vec<Effect>) {
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Send { peer, bytes } => self.send(peer, bytes),
-                Effect::Event { leg, event } => (self.events)(LegKey(leg), translate::event(event)),
-                Effect::Response { request, result } => self.trunk_answered(request, &result),
-            }
-        }
-        self.effects = effects;
-        let (legs, servers, clients) = self.agent.counts();
-        self.legs.store(legs + self.dialling.len(), Ordering::Relaxed);
-        self.meters.legs.set(legs as f64);
-        self.meters.transactions.set((servers + clients) as f64);
-        self.rearm();
-    }
-
-    fn send(&mut self, peer: Peer, bytes: Bytes) {
-        self.meters.sent.increment(1);
-        if self.locals.is_ours(&peer) {
-            self.meters.dropped.to_ourselves.increment(1);
-            self.unreachable_soon(peer);
-            return;
-        }
-        let is_sent = match peer.transport {
-            Transport::Udp => self.send_datagram(peer, &bytes),
-            transport => {
-                let id = match peer.connection {
-                    0 => self.connections.find(transport, peer.remote),
-                    id => id,
-                };
-                self.put(id, bytes)
-            }
-        };
-        if !is_sent {
-            // Transactions send again, or give up.
-            self.meters.dropped.not_sent.increment(1);
-        }
-    }
-
-    fn send_datagram(&self, peer: Peer, bytes: &[u8]) -> bool {
-        let Some(socket) = self.udp_for(peer) else { return false };
-        match socket.try_send_to(bytes, peer.remote) {
-            Ok(_) => true,
-            Err(error) => {
-                // RFC 3263 4.3: no route is known at once. A full buffer is not: that one is empty
-                // before the next repetition.
-                if error.kind() != io::ErrorKind::WouldBlock {
-                    self.unreachable_soon(peer);
-                }
-                false
-            }
-        }
-    }
-
-    /// Not at once: whoever sends is in the middle of its work.
-    fn unreachable_soon(&self, peer: Peer) {
-        self.spawn(|core| async move {
-            let mut core = core.borrow_mut();
-            let now = core.now();
-            let mut effects = std::mem::take(&mut core.effects);
-            core.agent.unreachable(now, &peer, &mut effects);
-            core.carry(effects);
-        });
-    }
-
-    fn put(&mut self, id: u64, bytes: Bytes) -> bool {
-        match self.connections.put(id, bytes) {
-            Put::Queued => true,
-            Put::Begin { destination, queue } => {
-                self.spawn(|core| stream::dialled(core, id, destination, queue));
-                true
-            }
-            // A full queue is a far end that reads nothing: it will be cut off by its own writer.
-            Put::Slow => false,
-            Put::Gone | Put::Full => {
-                // Not at once, as above.
-                self.spawn(|core| async move { core.borrow_mut().disconnected(id) });
-                false
-            }
-        }
-    }
-
-    fn udp_for(&self, peer: Peer) -> Option<&Rc<UdpSocket>> {
-        let by_port = |socket: &&Rc<UdpSocket>| {
-            socket.local_addr().is_ok_and(|local| {
-                local.port() == peer.local.port()
-                    && (local.ip() == peer.local.ip() || local.ip().is_unspecified())
-                    && local.is_ipv4() == peer.remote.is_ipv4()
-            })
-        };
-        self.udp.iter().find(by_port).or_else(|| self.udp.first())
     }
 }
 

@@ -21,6 +21,7 @@ mod locals;
 mod locating;
 mod meters;
 mod names;
+mod outgoing;
 mod pulse;
 mod rate;
 mod registrations;

@@ -197,6 +197,33 @@ fn a_contact_ends_when_its_time_is_over() {
     assert!(matches!(told.last(), Some(Registered::Unbound { why: "expired", .. })), "{told:?}");
 }
 
+/// A phone that is registered says nothing for hours.
+#[test]
+fn a_flow_is_kept_open_while_it_is_registered() {
+    let office = office(Answers::Never);
+    let mut config = support::plain();
+    config.idle = Duration::from_millis(300);
+    let node = Node::start(config, Answers::Never, office.node.door.clone(), Vec::new());
+    let mut phone = Tcp::new(node.at(Transport::Tcp));
+    assert_eq!(status(&register(&mut phone, DOMAIN, "alice", "secret", "SHA-256", 600, 1)), 200);
+    std::thread::sleep(Duration::from_millis(1_500));
+    let contacts = node.handle.contacts(office.alice);
+    answers_a_call(&mut phone, &node, office.to(&contacts[0]));
+    assert_eq!(status(&register(&mut phone, DOMAIN, "alice", "secret", "SHA-256", 0, 3)), 200);
+    assert_eq!(phone.hear(), None, "it serves nothing any more, and stays open");
+}
+
+/// Over TCP a phone may be called up: its contact stays when its connection goes, without it.
+#[test]
+fn a_lost_connection_is_no_flow() {
+    let office = office(Answers::Never);
+    let mut phone = Tcp::new(office.node.at(Transport::Tcp));
+    assert_eq!(status(&register(&mut phone, DOMAIN, "alice", "secret", "SHA-256", 600, 1)), 200);
+    assert!(office.contacts()[0].flow.is_some());
+    drop(phone);
+    eventually(|| (office.contacts().len() == 1 && office.contacts()[0].flow.is_none()).then_some(()));
+}
+
 /// A flow leads nowhere but to the phone; a contact over UDP may name no socket of ours.
 #[test]
 fn a_contact_cannot_aim_at_the_node() {

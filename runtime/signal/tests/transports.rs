@@ -311,6 +311,30 @@ fn a_source_has_so_many_connections() {
     });
 }
 
+#[test]
+fn a_source_opens_so_many_connections_a_second() {
+    let node = node(|config| config.connects_per_s_per_source = 5, Answers::AtOnce);
+    let mut lines: Vec<_> = (0..12).map(|_| Tcp::new(node.at(Transport::Tcp))).collect();
+    let served = lines.iter_mut().enumerate().filter_map(|(n, line)| {
+        let me = line.stream.local_addr().unwrap();
+        let ask = message("TCP", "OPTIONS", me, &format!("o{n}"), &format!("o{n}"), TO, 1, "");
+        line.stream.write_all(ask.as_bytes()).ok()?;
+        line.hear()
+    });
+    // Twice the rate, and one or two more where the machine was slow.
+    let served = served.count();
+    assert!((10..12).contains(&served), "{served}");
+}
+
+#[test]
+fn who_says_nothing_and_serves_nothing_is_closed() {
+    let node = node(|config| config.idle = Duration::from_millis(500), Answers::AtOnce);
+    let mut line = TcpStream::connect(node.at(Transport::Tcp)).unwrap();
+    let began = Instant::now();
+    must_be_cut(&mut line);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
 /// RFC 5626 4.4.1, seen from the far end of a stream that we dialled.
 #[test]
 fn a_dialled_stream_is_pinged_and_dead_without_an_answer_once_it_gave_one() {
