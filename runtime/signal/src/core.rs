@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use callbox_model::{LegCommand, LegEvent, LegKey, Registration};
+use callbox_model::{LegCommand, LegEvent, LegKey};
 use callbox_sip::digest::Authenticator;
 use callbox_sip::locate::{Failing, Target};
 use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Method, Peer, Settings, Transport};
@@ -23,7 +23,7 @@ use crate::locals::Locals;
 use crate::meters::Meters;
 use crate::names::Names;
 use crate::rate::{Level, Rates};
-use crate::registrations::{Book, Registrations};
+use crate::registrations::Registrations;
 use crate::tls::Keys;
 use crate::trunks::Trunks;
 use crate::{Admission, Config, Events, translate};
@@ -68,25 +68,20 @@ pub(crate) struct Parts {
     pub(crate) legs: Arc<AtomicUsize>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) listening: Vec<(Transport, SocketAddr)>,
-    pub(crate) book: Arc<Book>,
-    /// What was kept at the last stop.
-    pub(crate) restored: Vec<Registration>,
+    pub(crate) registrations: Registrations,
 }
 
 /// Chance of the operating system's, one part for each use.
 pub(crate) struct Seeds {
     pub(crate) agent: [u8; 16],
     pub(crate) nonces: [u8; 32],
-    pub(crate) gruus: [u8; 32],
     pub(crate) dice: [u8; 8],
 }
 
 impl Core {
     pub(crate) fn new(config: Config, parts: Parts) -> Rc<RefCell<Self>> {
         let settings = Settings { advertised: config.advertised, most_legs: config.legs, ..Settings::default() };
-        let Parts { chance, admission, events, legs, keys, listening, book, restored } = parts;
-        let mut registrations = Registrations::new(&config, chance.gruus, book);
-        registrations.restore(Duration::ZERO, restored, &*admission);
+        let Parts { chance, admission, events, legs, keys, listening, registrations } = parts;
         Rc::new_cyclic(|me| {
             RefCell::new(Self {
                 me: me.clone(),

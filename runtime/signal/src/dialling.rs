@@ -144,6 +144,8 @@ impl Core {
         let local = self.locals.towards(now, transport, remote)?;
         let connection = match transport {
             Transport::Udp => 0,
+            // Nobody proves or is told a name there: one stream for all of them.
+            Transport::Tcp => self.connections.towards(Destination { transport, remote, host: "".into() }),
             _ => self.connections.towards(Destination { transport, remote, host: host.clone() }),
         };
         Some(Peer { transport, local, remote, connection })

@@ -153,10 +153,8 @@ fn a_restart_brings_registrations_back() {
     let door = office.node.door.clone();
     door.registered.lock().unwrap().clear();
     let again = Node::start(config, Answers::Never, door.clone(), kept);
-    let contacts = eventually(|| {
-        let contacts = again.handle.contacts(office.alice);
-        (contacts.len() == 1).then_some(contacts)
-    });
+    let contacts = again.handle.contacts(office.alice);
+    assert_eq!(contacts.len(), 1, "{contacts:?}");
     assert_eq!(contacts[0].registration.transport, "UDP");
     // The browser's connection is gone for good, and whoever keeps the list is told.
     let told = door.registered.lock().unwrap().clone();

@@ -333,6 +333,21 @@ fn who_says_nothing_and_serves_nothing_is_closed() {
     let began = Instant::now();
     must_be_cut(&mut line);
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // A browser answers pings by itself: that alone keeps nothing open.
+    let node = with_websocket(|config| {
+        config.idle = Duration::from_millis(900);
+        config.ping_every = Duration::from_millis(200);
+        config.pong_within = Duration::from_millis(200);
+    });
+    let mut phone = Ws::new(node.at(Transport::Ws));
+    let began = Instant::now();
+    let mut pings = 0;
+    while let Some((first, payload)) = phone.next() {
+        assert_eq!(first, 0x89);
+        pings += 1;
+        phone.frame(0x8a, &payload);
+    }
+    assert!(pings >= 2 && began.elapsed() < Duration::from_secs(4), "{pings} pings in {:?}", began.elapsed());
 }
 
 /// RFC 5626 4.4.1, seen from the far end of a stream that we dialled.
