@@ -81,7 +81,7 @@ impl Agent {
         let (peer, bytes, datagrams) = by_size(peer, bytes);
         let machine = client(now, &method, &peer, bytes.clone());
         let asking = Asking { machine, method, peer, datagrams, purpose, acks: Vec::new(), deadline: None };
-        if peer.connection != 0 {
+        if peer.transport != Transport::Udp {
             self.asked_over.insert((peer.connection, branch));
         }
         self.clients.insert(branch, asking);
@@ -155,6 +155,7 @@ impl Agent {
         let Some(asking) = self.clients.get_mut(&branch) else { return false };
         let Some(peer) = asking.datagrams.take().filter(|_| !asking.machine.is_proceeding()) else { return false };
         let bytes = via_over(asking.machine.request(), Transport::Tcp, Transport::Udp);
+        self.asked_over.remove(&(asking.peer.connection, branch));
         asking.machine = client(now, &asking.method, &peer, bytes.clone());
         asking.peer = peer;
         out.push(Effect::Send { peer, bytes });

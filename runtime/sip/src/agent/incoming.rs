@@ -140,7 +140,6 @@ impl Agent {
         let Some(id) = leg else { return };
         match self.legs.get(&id) {
             Some(Leg { stage: Stage::Incoming(_), .. }) => {
-                self.answer_reoffer(now, id, 487, None, out);
                 self.answer_invite(now, id, 487, "", out);
                 self.end(now, id, 487, &reason_text(message, "cancelled"), true, out);
             }

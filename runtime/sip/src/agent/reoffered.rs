@@ -104,7 +104,7 @@ impl Agent {
             return Err(No::State("offered nothing"));
         }
         self.answer_reoffer(now, id, status, body, out);
-        self.reoffer_tick(now, id, out);
+        self.settled(now, id, out);
         Ok(())
     }
 
@@ -148,9 +148,6 @@ impl Agent {
             }
             leg.accepted = kind.map(|kind| Accepted::new(now, bytes, peer, reoffer.cseq, kind)).or(leg.accepted.take());
         }
-        if reoffer.kind == ReofferKind::Prack || !is_up {
-            self.let_answer_go(now, id, out);
-        }
         self.schedule_leg(id);
     }
 
@@ -159,7 +156,14 @@ impl Agent {
         let Some(leg) = self.legs.get(&id) else { return };
         if leg.reoffer.as_ref().is_some_and(|reoffer| reoffer.until <= now) {
             self.answer_reoffer(now, id, 500, None, out);
+            self.settled(now, id, out);
         }
+    }
+
+    /// What waited for the end of their offer has its turn: the 200 of the call, or an offer of ours.
+    fn settled(&mut self, now: Time, id: LegId, out: &mut Vec<Effect>) {
+        self.let_answer_go(now, id, out);
+        self.reoffer_tick(now, id, out);
     }
 }
 
