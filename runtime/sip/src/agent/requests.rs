@@ -57,6 +57,7 @@ impl Agent {
             machine,
             request: message.clone(),
             peer: back_to(peer, &via),
+            via,
             leg: None,
             running: None,
             deadline: None,

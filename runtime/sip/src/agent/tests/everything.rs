@@ -75,7 +75,7 @@ impl Program<'_> {
                 },
                 timeout: Duration::from_secs(u64::from(self.byte())),
             },
-            11 if bits % 2 == 0 => Command::AnswerRefer { status: 202 },
+            11 if bits.is_multiple_of(2) => Command::AnswerRefer { status: 202 },
             11 => Command::AnswerRefer { status: self.status() },
             12 => Command::NotifyRefer { status: self.status() },
             _ => Command::Info { digit: '5', length_ms: 100 },
