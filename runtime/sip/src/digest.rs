@@ -8,7 +8,6 @@ mod authenticator;
 mod client;
 mod fields;
 mod guard;
-mod lru;
 
 pub use authenticator::{Authenticator, Protection, Verdict};
 pub use client::{answer, is_stale};
@@ -114,16 +113,9 @@ impl Algorithm {
     /// Without one it is MD5 (RFC 7616 3.3).
     pub(crate) fn read(text: Option<&str>) -> Option<Self> {
         let Some(text) = text else { return Some(Self::Md5) };
-        [
-            Self::Md5,
-            Self::Md5Session,
-            Self::Sha256,
-            Self::Sha256Session,
-            Self::Sha512_256,
-            Self::Sha512_256Session,
-        ]
-        .into_iter()
-        .find(|algorithm| algorithm.name().eq_ignore_ascii_case(text))
+        [Self::Md5, Self::Md5Session, Self::Sha256, Self::Sha256Session, Self::Sha512_256, Self::Sha512_256Session]
+            .into_iter()
+            .find(|algorithm| algorithm.name().eq_ignore_ascii_case(text))
     }
 
     pub(crate) const fn name(self) -> &'static str {

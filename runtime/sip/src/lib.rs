@@ -4,6 +4,9 @@
 //!   are asked for. [`Framer`] cuts messages out of a stream. [`write`] makes new ones.
 //! - [`Agent`] is a user agent: it is told of messages, of the time, and of what its user wants,
 //!   and says what to send and what happened. It holds transactions and dialogs.
+//! - [`digest`] proves who a user is, on both sides. [`registrar`] knows where users can be
+//!   reached, [`enroll`] tells another registrar where we are, and [`locate`] finds where a URI
+//!   leads.
 //!
 //! Nothing here has a socket, a clock or chance; bodies are opaque bytes.
 //!
@@ -14,9 +17,13 @@
 
 mod address;
 mod agent;
+mod dice;
 pub mod digest;
+pub mod enroll;
 mod framer;
 mod header;
+pub mod locate;
+mod lru;
 mod message;
 pub mod registrar;
 #[cfg(any(test, feature = "rsip"))]

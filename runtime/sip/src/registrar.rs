@@ -14,12 +14,13 @@ mod request;
 pub use binding::Binding;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::agent::{Answered, Peer, Transport};
 use crate::message::Message;
 use crate::transaction::Time;
-use crate::uri::Uri;
+use crate::uri::{Host, Uri};
 use binding::Entry;
 use gruu::Gruus;
 use request::{Asked, Request, Wanted};
@@ -64,7 +65,7 @@ pub struct Account<'a> {
     pub user: UserKey,
     /// Before the `@`, escapes undone.
     pub name: &'a str,
-    /// In lower case.
+    /// In lower case. An address goes with or without brackets.
     pub domain: &'a str,
 }
 
@@ -73,7 +74,11 @@ pub struct Account<'a> {
 pub enum Change {
     /// New, or in place of what was kept for this user and this contact.
     Bound(Box<Binding>),
-    Unbound { user: UserKey, contact: String, why: &'static str },
+    Unbound {
+        user: UserKey,
+        contact: String,
+        why: &'static str,
+    },
 }
 
 impl Registrar {
@@ -198,7 +203,7 @@ impl Registrar {
     /// A connection is gone, and with it what can be reached by no other way (RFC 5626 5.3).
     pub fn unbind_flow(&mut self, connection: u64) -> Vec<Change> {
         let mut changes = Vec::new();
-        for user in self.flows.get(&connection).cloned().unwrap_or_default() {
+        for user in self.users_of_flow(connection) {
             let before = self.users.get(&user).cloned().unwrap_or_default();
             let mut after = before.clone();
             after.retain_mut(|entry| {
@@ -212,6 +217,15 @@ impl Registrar {
             self.put(user, after);
         }
         changes
+    }
+
+    /// An operator takes one contact away, with every flow that has it.
+    pub fn unbind_contact(&mut self, user: UserKey, contact: &str) -> Vec<Change> {
+        let before = self.users.get(&user).cloned().unwrap_or_default();
+        let mut after = before.clone();
+        after.retain(|entry| entry.binding.contact != contact);
+        self.put(user, after.clone());
+        gone(user, &before, &after, "removed").collect()
     }
 
     /// A user exists no longer, or is to come again.
@@ -234,6 +248,16 @@ impl Registrar {
             changes.extend(self.expire_user(now, user));
         }
         changes
+    }
+
+    /// Whether a contact is reached over this connection.
+    pub fn has_flow(&self, connection: u64) -> bool {
+        self.flows.contains_key(&connection)
+    }
+
+    /// Whose contacts are reached over it. More than one, behind a proxy.
+    pub fn users_of_flow(&self, connection: u64) -> Vec<UserKey> {
+        self.flows.get(&connection).into_iter().flatten().copied().collect()
     }
 
     /// Users with contacts, and contacts.
@@ -280,6 +304,33 @@ impl Registrar {
             }
         }
         self.users.insert(user, entries);
+    }
+}
+
+impl Account<'_> {
+    fn is_at(&self, host: &Host) -> bool {
+        match host {
+            Host::Name(name) => name.trim_end_matches('.').eq_ignore_ascii_case(self.domain),
+            Host::Address(address) => self.address() == Some(*address),
+        }
+    }
+
+    /// As it stands in a URI.
+    fn host(&self) -> Host {
+        self.address().map_or_else(|| Host::Name(self.domain.to_owned()), Host::Address)
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        self.domain.trim_matches(['[', ']']).parse().ok()
+    }
+}
+
+impl Change {
+    pub fn user(&self) -> UserKey {
+        match self {
+            Self::Bound(binding) => binding.user,
+            Self::Unbound { user, .. } => *user,
+        }
     }
 }
 
@@ -356,11 +407,8 @@ fn differences(user: UserKey, before: &[Entry], after: &[Entry]) -> Vec<Change> 
 /// flow has the same, it stays.
 fn gone(user: UserKey, before: &[Entry], after: &[Entry], why: &'static str) -> impl Iterator<Item = Change> {
     let stays = |contact: &str| after.iter().any(|entry| entry.binding.contact == contact);
-    let contacts: BTreeSet<_> = before
-        .iter()
-        .map(|entry| entry.binding.contact.clone())
-        .filter(|contact| !stays(contact))
-        .collect();
+    let contacts: BTreeSet<_> =
+        before.iter().map(|entry| entry.binding.contact.clone()).filter(|contact| !stays(contact)).collect();
     contacts.into_iter().map(move |contact| Change::Unbound { user, contact, why })
 }
 

@@ -46,7 +46,10 @@ pub struct Protection<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict<U> {
     /// The answer is right: this user sent the request, and it was not seen before.
-    Passed { user: U, name: String },
+    Passed {
+        user: U,
+        name: String,
+    },
     /// There is no answer for this realm.
     Absent,
     /// The nonce is no longer, or was never, one of ours. The password was not looked at.
@@ -54,7 +57,9 @@ pub enum Verdict<U> {
     /// No such user, or not the password. The two are not told apart, here neither.
     Wrong,
     /// Too many wrong ones before: it was not looked at.
-    Held { retry_after: Duration },
+    Held {
+        retry_after: Duration,
+    },
     Malformed(&'static str),
 }
 
@@ -116,13 +121,7 @@ impl Authenticator {
     }
 
     /// Values for WWW-Authenticate, a line each, the one that is liked best first (RFC 8760 2.3).
-    pub fn challenge(
-        &mut self,
-        now: Time,
-        source: IpAddr,
-        protection: Protection<'_>,
-        stale: bool,
-    ) -> Vec<String> {
+    pub fn challenge(&mut self, now: Time, source: IpAddr, protection: Protection<'_>, stale: bool) -> Vec<String> {
         self.serial += 1;
         let nonce = Nonce { serial: self.serial, issued_s: seconds(now) };
         let nonce = self.write(nonce, source, protection.realm);

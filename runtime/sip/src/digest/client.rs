@@ -79,9 +79,7 @@ fn best(challenges: &[String], credentials: &Credentials) -> Option<Challenge> {
         .iter()
         .take(MOST_CHALLENGES)
         .filter_map(|challenge| Challenge::read(Fields::read(challenge.as_bytes())?))
-        .filter(|challenge| {
-            credentials.realm.is_none() || credentials.realm == challenge.fields.plain("realm")
-        })
+        .filter(|challenge| credentials.realm.is_none() || credentials.realm == challenge.fields.plain("realm"))
         .collect::<Vec<_>>();
     let strong = offered.iter().position(|challenge| challenge.algorithm.hash() != Hash::Md5);
     (!offered.is_empty()).then(|| offered.swap_remove(strong.unwrap_or(0)))

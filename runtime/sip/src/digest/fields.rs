@@ -162,8 +162,24 @@ mod tests {
     }
 
     const PIECES: &[&[u8]] = &[
-        b"\"", b"\\", b",", b"=", b" ", b"<", b">", b"\xff", b"realm=\"a\"", b"nonce=\"b\"", b"username=\"c\"",
-        b"response=\"d\"", b"qop=auth", b"qop=\"auth,auth-int\"", b"nc=00000001", b"cnonce=\"e\"", b"uri=\"sip:f\"",
-        b"algorithm=SHA-256", b"algorithm=MD5-sess",
+        b"\"",
+        b"\\",
+        b",",
+        b"=",
+        b" ",
+        b"<",
+        b">",
+        b"\xff",
+        b"realm=\"a\"",
+        b"nonce=\"b\"",
+        b"username=\"c\"",
+        b"response=\"d\"",
+        b"qop=auth",
+        b"qop=\"auth,auth-int\"",
+        b"nc=00000001",
+        b"cnonce=\"e\"",
+        b"uri=\"sip:f\"",
+        b"algorithm=SHA-256",
+        b"algorithm=MD5-sess",
     ];
 }

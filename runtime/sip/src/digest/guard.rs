@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha512_256};
 
-use crate::digest::lru::Lru;
+use crate::lru::Lru;
 use crate::transaction::Time;
 
 #[derive(Debug)]
@@ -89,11 +89,11 @@ impl Guard {
 
     /// For how long answers are not looked at.
     pub(super) fn held(&mut self, now: Time, who: Who) -> Option<Duration> {
-        let until = match self.pairs.get((who.source, who.user)) {
+        let until = match self.pairs.get(&(who.source, who.user)) {
             Some(pair) if pair.is_trusted(now) => pair.record.held_until,
             _ => {
-                let source = self.sources.get(who.source).map_or(Time::ZERO, |record| record.held_until);
-                let user = self.users.get(who.user).map_or(Time::ZERO, |record| record.held_until);
+                let source = self.sources.get(&who.source).map_or(Time::ZERO, |record| record.held_until);
+                let user = self.users.get(&who.user).map_or(Time::ZERO, |record| record.held_until);
                 source.max(user)
             }
         };
@@ -117,7 +117,7 @@ impl Guard {
         let was_trusted = pair.is_trusted(now);
         pair.trusted_until = Some(now + TRUSTED_FOR);
         if own > 0 && !was_trusted {
-            for record in [self.sources.get(who.source), self.users.get(who.user)].into_iter().flatten() {
+            for record in [self.sources.get(&who.source), self.users.get(&who.user)].into_iter().flatten() {
                 record.pardon(own);
             }
         }

@@ -16,11 +16,7 @@ const BOTH: Protection<'_> = Protection { realm: REALM, md5: true };
 const STRONG: Protection<'_> = Protection { realm: REALM, md5: false };
 
 fn credentials(realm: Option<&str>, username: &str, password: &str) -> Credentials {
-    Credentials {
-        realm: realm.map(str::to_owned),
-        username: username.to_owned(),
-        password: password.to_owned(),
-    }
+    Credentials { realm: realm.map(str::to_owned), username: username.to_owned(), password: password.to_owned() }
 }
 
 fn field(value: &str, name: &str) -> Option<String> {
@@ -44,7 +40,13 @@ fn phone(challenges: &[String], password: &str, nc: u32) -> String {
 }
 
 /// One user, alice, whose password is `secret`.
-fn verify(server: &mut Authenticator, now: Duration, from: u32, protection: Protection<'_>, value: &str) -> Verdict<u8> {
+fn verify(
+    server: &mut Authenticator,
+    now: Duration,
+    from: u32,
+    protection: Protection<'_>,
+    value: &str,
+) -> Verdict<u8> {
     let request = register(value.as_bytes()).unwrap();
     let lookup = |name: &str| (name == "alice").then(|| (7, verifiers("alice", REALM, "secret")));
     server.verify(now, source(from), protection, &request, Name::Authorization, lookup)
@@ -117,7 +119,8 @@ fn a_session_that_protects_the_body() {
 
 #[test]
 fn the_best_challenge_is_answered() {
-    let challenge = |algorithm: &str| format!("Digest realm=\"r\", nonce=\"{algorithm}\", qop=\"auth\", algorithm={algorithm}");
+    let challenge =
+        |algorithm: &str| format!("Digest realm=\"r\", nonce=\"{algorithm}\", qop=\"auth\", algorithm={algorithm}");
     for (offered, chosen) in [
         (vec!["MD5"], Some("MD5")),
         (vec!["MD5", "SHA-256"], Some("SHA-256")),
@@ -238,8 +241,8 @@ fn strangers_and_wrong_passwords_get_the_same_answer() {
     let mut answers = Vec::new();
     for (name, password) in [("alice", "wrong"), ("nobody", "secret")] {
         let challenges = server.challenge(Duration::ZERO, source(1), BOTH, false);
-        let value =
-            answer(&challenges, &credentials(None, name, password), "REGISTER", "sip:example.org", b"", "c", 1).unwrap();
+        let value = answer(&challenges, &credentials(None, name, password), "REGISTER", "sip:example.org", b"", "c", 1)
+            .unwrap();
         let verdict = verify(&mut server, Duration::ZERO, 1, BOTH, &value);
         assert_eq!(verdict, Verdict::Wrong);
         let refusal = server.refusal(Duration::ZERO, source(1), BOTH, &verdict).unwrap();

@@ -50,7 +50,7 @@ impl Gruus {
         let nonce = &nonce[..NONCE];
         let sealed = self.mask(nonce, plain);
         let token = [nonce, &sealed[..], &self.sign(nonce, &sealed)[..]].concat();
-        Some(format!("sip:{PREFIX}{}@{};gr", hex(&token), account.domain))
+        Some(format!("sip:{PREFIX}{}@{};gr", hex(&token), account.host()))
     }
 
     pub(super) fn open(&self, uri: &Uri) -> Option<(UserKey, Tag)> {
@@ -95,7 +95,7 @@ pub(super) fn tag(binding: &Binding) -> Option<Tag> {
 
 pub(super) fn public(account: Account<'_>, instance: &str) -> String {
     let name = escape(account.name).replace(':', "%3A");
-    format!("sip:{name}@{};gr={}", account.domain, escape(instance))
+    format!("sip:{name}@{};gr={}", account.host(), escape(instance))
 }
 
 /// What may stand in a parameter goes as it is (RFC 3261 25.1). In a user, a colon may not.

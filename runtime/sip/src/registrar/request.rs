@@ -7,7 +7,7 @@ use crate::message::Message;
 use crate::registrar::binding::Entry;
 use crate::registrar::{Account, Rules, answer};
 use crate::scan;
-use crate::uri::{Host, Scheme, Uri};
+use crate::uri::{Scheme, Uri};
 
 pub(super) struct Request {
     pub(super) asked: Asked,
@@ -46,12 +46,7 @@ const MOST_PATHS: usize = 8;
 const LONGEST_BYTES: usize = 512;
 
 impl Request {
-    pub(super) fn read(
-        request: &Message,
-        rules: &Rules,
-        account: Account<'_>,
-        peer: &Peer,
-    ) -> Result<Self, Answered> {
+    pub(super) fn read(request: &Message, rules: &Rules, account: Account<'_>, peer: &Peer) -> Result<Self, Answered> {
         // Step 2.
         let required = request.list(Name::Require);
         let unknown: Vec<_> = required.iter().filter(|tag| !SUPPORTED.contains(&tag.as_str())).cloned().collect();
@@ -124,8 +119,10 @@ impl Wanted {
 }
 
 fn asked(request: &Message, rules: &Rules, account: Account<'_>, flow: Flow) -> Result<Asked, Answered> {
-    let values: Vec<Vec<u8>> =
-        request.values(Name::Contact).flat_map(|value| scan::list(&value).map(<[u8]>::to_vec).collect::<Vec<_>>()).collect();
+    let values: Vec<Vec<u8>> = request
+        .values(Name::Contact)
+        .flat_map(|value| scan::list(&value).map(<[u8]>::to_vec).collect::<Vec<_>>())
+        .collect();
     let header = request.first(Name::Expires).map(|value| scan::number::<u32>(&value));
     if values.is_empty() {
         return Ok(Asked::List);
@@ -162,7 +159,7 @@ fn one(
         return Err(answer::refused(400, "Contact is none that could be called"));
     }
     // What is bound to itself would be called for ever.
-    let is_itself = uri.host == Some(Host::Name(account.domain.to_owned()))
+    let is_itself = uri.host.as_ref().is_some_and(|host| account.is_at(host))
         && uri.port.is_none()
         && uri.plain_user().as_deref() == Some(account.name);
     if is_itself {
@@ -170,10 +167,11 @@ fn one(
     }
     // Step 7: the contact's own, or the header's, or ours. What is no number is as if not there.
     let asked = params.get("expires").map_or(header, |value| scan::number(value.as_bytes()));
-    let expires_s = match asked.unwrap_or(rules.default_expires_s) {
-        0 => 0,
-        short if short < rules.min_expires_s => return Err(answer::too_brief(rules.min_expires_s)),
-        long => long.min(rules.max_expires_s),
+    let expires_s = match asked {
+        None => rules.default_expires_s,
+        Some(0) => 0,
+        Some(short) if short < rules.min_expires_s => return Err(answer::too_brief(rules.min_expires_s)),
+        Some(long) => long.min(rules.max_expires_s),
     };
     let instance = params.get("+sip.instance").and_then(|value| instance(&value));
     let reg_id = params
@@ -191,10 +189,9 @@ fn one(
 /// The address of record is the account's, in whichever of SIP and SIPS.
 fn is_own(request: &Message, account: Account<'_>) -> bool {
     let Some(to) = request.to() else { return false };
-    let host = to.uri.host.as_ref().map(ToString::to_string);
     matches!(to.uri.scheme, Scheme::Sip | Scheme::Sips)
         && to.uri.plain_user().as_deref() == Some(account.name)
-        && host.is_some_and(|host| host.eq_ignore_ascii_case(account.domain))
+        && to.uri.host.as_ref().is_some_and(|host| account.is_at(host))
 }
 
 /// RFC 3327 5.3. Kept whether or not the phone speaks it: it is the proxy's, and what is sent past

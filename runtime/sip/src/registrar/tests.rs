@@ -6,8 +6,7 @@ use crate::message::Limits;
 
 const ALICE: Account<'_> = Account { user: 1, name: "alice", domain: "example.org" };
 const WALL: Duration = Duration::from_secs(1_800_000_000);
-const RULES: Rules =
-    Rules { min_expires_s: 60, max_expires_s: 3_600, default_expires_s: 600, contacts_per_user: 3 };
+const RULES: Rules = Rules { min_expires_s: 60, max_expires_s: 3_600, default_expires_s: 600, contacts_per_user: 3 };
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -82,7 +81,8 @@ fn all<'a>(answered: &'a Answered, name: &str) -> Vec<&'a str> {
 #[test]
 fn contacts_are_bound_refreshed_listed_and_removed() {
     let mut scene = Scene::new();
-    let answered = scene.register("c", 1, &["Contact: <sip:alice@10.0.0.2:5070>;q=0.5, <sip:alice@10.0.0.3>;expires=120"]);
+    let answered =
+        scene.register("c", 1, &["Contact: <sip:alice@10.0.0.2:5070>;q=0.5, <sip:alice@10.0.0.3>;expires=120"]);
     assert_eq!(answered.status, 200);
     assert_eq!(
         all(&answered, "Contact"),
@@ -211,9 +211,17 @@ fn a_user_has_so_many_contacts_and_a_node_too() {
 
 #[test]
 fn qualities_are_read() {
-    for (q, expected) in
-        [("1", 1_000), ("1.0", 1_000), ("0", 0), ("0.123", 123), (".5", 500), ("0.", 0), ("1.5", 1_000), ("x", 1_000), ("0.1234", 1_000)]
-    {
+    for (q, expected) in [
+        ("1", 1_000),
+        ("1.0", 1_000),
+        ("0", 0),
+        ("0.123", 123),
+        (".5", 500),
+        ("0.", 0),
+        ("1.5", 1_000),
+        ("x", 1_000),
+        ("0.1234", 1_000),
+    ] {
         let mut scene = Scene::new();
         scene.register("c", 1, &[&format!("Contact: <sip:a@b>;q={q}")]);
         assert_eq!(scene.registrar.contacts(1, scene.now)[0].q_permille, expected, "{q}");
@@ -240,7 +248,7 @@ fn a_path_is_kept_and_shown_to_phones_that_know_it() {
     assert!(all(&answered, "Path").is_empty());
     assert_eq!(scene.registrar.contacts(1, scene.now)[0].path, expected[..2]);
     assert_eq!(scene.register("c", 3, &["Path: nowhere", "Contact: <sip:a@b>"]).status, 400);
-    let many = vec!["Path: <sip:p.example;lr>"; 9];
+    let many = ["Path: <sip:p.example;lr>"; 9];
     assert_eq!(scene.register("c", 4, &[&many[..], &["Contact: <sip:a@b>"]].concat()).status, 400);
 }
 
@@ -315,9 +323,18 @@ fn a_lost_connection_leaves_what_can_be_called_up() {
     assert_eq!(scene.registrar.contacts(1, scene.now)[0].flow, None);
     scene.peer = peer(Transport::Ws, 6);
     scene.register("c", 2, &["Contact: <sip:a@x.invalid;transport=ws>"]);
+    assert!(scene.registrar.has_flow(6) && !scene.registrar.has_flow(5));
+    assert_eq!(scene.registrar.users_of_flow(6), [1]);
     let changes = scene.registrar.unbind_flow(6);
+    assert!(changes.iter().all(|change| change.user() == 1));
     scene.keep(changes);
+    assert!(!scene.registrar.has_flow(6));
     assert_eq!(scene.contacts(), ["sip:a@198.51.100.7;transport=tcp"]);
+    scene.register("c", 3, &["Contact: <sip:b@198.51.100.7>"]);
+    let changes = scene.registrar.unbind_contact(1, "sip:a@198.51.100.7;transport=tcp");
+    scene.keep(changes);
+    assert_eq!(scene.contacts(), ["sip:b@198.51.100.7"]);
+    assert!(scene.registrar.unbind_contact(1, "sip:nobody@b").is_empty());
     let changes = scene.registrar.unbind_user(1);
     scene.keep(changes);
     assert_eq!((scene.registrar.counts(), scene.kept.len(), scene.registrar.flows.len()), ((0, 0), 0, 0));
@@ -363,7 +380,7 @@ fn gruus_reach_one_phone() {
     for one in &temporary {
         assert_eq!(scene.registrar.by_gruu(None, &uri(one), scene.now).unwrap().len(), 1, "{one}");
     }
-    let forged = temporary[0].replacen(|letter: char| letter == '0', "1", 1);
+    let forged = temporary[0].replacen('0', "1", 1);
     assert_eq!(scene.registrar.by_gruu(None, &uri(&forged), scene.now), None);
     assert_eq!(scene.registrar.by_gruu(None, &uri("sip:alice@example.org"), scene.now), None);
     assert_eq!(scene.registrar.by_gruu(None, &uri("sip:tgruu.xy@example.org;gr"), scene.now), None);
@@ -387,9 +404,38 @@ fn what_was_kept_is_restored() {
     assert_eq!((contacts.len(), contacts[0].contact.as_str(), contacts[0].q_permille), (1, "sip:a@10.0.0.2", 300));
     assert_eq!(again.next_deadline(), Some(seconds(400)));
     // Counts go on from where they were.
-    let (old, _) =
-        again.register(Duration::ZERO, WALL, &RULES, ALICE, &message("c", 1, &["Contact: <sip:a@10.0.0.2>"]), &scene.peer);
+    let (old, _) = again.register(
+        Duration::ZERO,
+        WALL,
+        &RULES,
+        ALICE,
+        &message("c", 1, &["Contact: <sip:a@10.0.0.2>"]),
+        &scene.peer,
+    );
     assert_eq!(old.status, 500);
+}
+
+#[test]
+fn a_domain_may_be_an_address() {
+    for (host, domain) in
+        [("192.0.2.1", "192.0.2.1"), ("[2001:db8::1]", "2001:db8::1"), ("[2001:DB8:0::1]", "[2001:db8::1]")]
+    {
+        let text = format!(
+            "REGISTER sip:{host} SIP/2.0\r\nTo: <sip:alice@{host}>\r\nCall-ID: c\r\nCSeq: 1 REGISTER\r\n\
+             Supported: gruu\r\nContact: <sip:alice@{host}:5070>;+sip.instance=\"<urn:x:1>\"\r\n\r\n"
+        );
+        let request = Message::parse_datagram(Bytes::from(text), &Limits::default()).unwrap();
+        let account = Account { domain, ..ALICE };
+        let mut registrar = registrar();
+        let (answered, _) =
+            registrar.register(Duration::ZERO, WALL, &RULES, account, &request, &peer(Transport::Udp, 0));
+        assert_eq!(answered.status, 200, "{host}");
+        let value = crate::Address::read(all(&answered, "Contact")[0].as_bytes()).unwrap();
+        for name in ["pub-gruu", "temp-gruu"] {
+            let gruu = Uri::read(value.params.get(name).unwrap().as_bytes()).unwrap();
+            assert_eq!(registrar.by_gruu(Some(1), &gruu, Duration::ZERO).unwrap().len(), 1, "{gruu}");
+        }
+    }
 }
 
 const CONTACTS: &[&str] = &[
@@ -415,12 +461,25 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let contacts = proptest::collection::vec(prop::sample::select(CONTACTS), 0..3);
-    let register = (0u8..3, 0u8..2, 0u8..20, contacts, proptest::option::of(0u8..200), 0u8..4)
-        .prop_map(|(user, call, cseq, contacts, expires, over)| Act::Register { user, call, cseq, contacts, expires, over });
+    let register = (0u8..3, 0u8..2, 0u8..20, contacts, proptest::option::of(0u8..200), 0u8..4).prop_map(
+        |(user, call, cseq, contacts, expires, over)| Act::Register { user, call, cseq, contacts, expires, over },
+    );
     prop_oneof![6 => register, 2 => (0u16..400).prop_map(Act::Wait), 1 => (1u8..4).prop_map(Act::Lose)]
 }
 
 proptest! {
+    #[test]
+    fn any_name_and_instance_has_a_gruu(name in "\\PC{1,20}", urn in "[!#-;=?-\\[\\]-~]{1,30}") {
+        let account = Account { name: &name, ..ALICE };
+        let text = gruu::public(account, &urn);
+        let uri = Uri::read(text.as_bytes()).unwrap();
+        prop_assert_eq!(uri.plain_user(), Some(name.clone()));
+        prop_assert_eq!(uri.params.get("gr"), Some(gruu::escape(&urn)));
+        let in_header = format!("<sip:a@b>;pub-gruu=\"{text}\";expires=1");
+        let address = crate::Address::read(in_header.as_bytes()).unwrap();
+        prop_assert_eq!(address.params.get("pub-gruu"), Some(text));
+    }
+
     /// What is kept by the changes is what stands, whatever happens; a refusal changes nothing;
     /// nothing is left behind in the end.
     #[test]
