@@ -38,6 +38,7 @@ pub use border::{
 pub use chance::Chance;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 
 use crate::header::Name;
 use crate::message::{Broken, Message};
@@ -67,6 +68,8 @@ pub struct Agent {
     reached: BTreeSet<(u64, LegId)>,
     /// Connections, and what is asked over them; 0 is of those that named none.
     asked_over: BTreeSet<(u64, Branch)>,
+    /// Places that refused a stream, and until when none is tried.
+    datagrams_only: BTreeMap<SocketAddr, Time>,
     overload: Option<Overload>,
 }
 
@@ -91,6 +94,7 @@ impl Agent {
             due: BTreeSet::new(),
             reached: BTreeSet::new(),
             asked_over: BTreeSet::new(),
+            datagrams_only: BTreeMap::new(),
             overload: None,
         }
     }

@@ -1,5 +1,7 @@
 //! What is being asked: client transactions, what they are for, and how they go out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::border::{Effect, LegId, Peer, RequestId, Transport};
@@ -78,7 +80,10 @@ impl Agent {
         bytes: Bytes,
         out: &mut Vec<Effect>,
     ) {
-        let (peer, bytes, datagrams) = by_size(peer, bytes);
+        let (peer, bytes, datagrams) = match self.takes_streams(now, &peer) {
+            true => by_size(peer, bytes),
+            false => (peer, bytes, None),
+        };
         let machine = client(now, &method, &peer, bytes.clone());
         let asking = Asking { machine, method, peer, datagrams, purpose, acks: Vec::new(), deadline: None };
         if peer.transport != Transport::Udp {
@@ -155,12 +160,28 @@ impl Agent {
         let Some(asking) = self.clients.get_mut(&branch) else { return false };
         let Some(peer) = asking.datagrams.take().filter(|_| !asking.machine.is_proceeding()) else { return false };
         let bytes = via_over(asking.machine.request(), Transport::Tcp, Transport::Udp);
+        // It will not take streams the next time either: callers do not wait for that again.
+        if self.datagrams_only.len() >= MOST_DATAGRAMS_ONLY {
+            self.datagrams_only.pop_first();
+        }
+        self.datagrams_only.insert(peer.remote, now + DATAGRAMS_ONLY_FOR);
         self.asked_over.remove(&(asking.peer.connection, branch));
         asking.machine = client(now, &asking.method, &peer, bytes.clone());
         asking.peer = peer;
         out.push(Effect::Send { peer, bytes });
         self.schedule_client(branch);
         true
+    }
+
+    fn takes_streams(&mut self, now: Time, peer: &Peer) -> bool {
+        match self.datagrams_only.get(&peer.remote) {
+            Some(until) if *until > now => false,
+            Some(_) => {
+                self.datagrams_only.remove(&peer.remote);
+                true
+            }
+            None => true,
+        }
     }
 
     /// Timer B or F: as a 408. The connection is gone, or never was: as a 503 (8.1.3.1).
@@ -209,7 +230,7 @@ fn client(now: Time, method: &Method, peer: &Peer, bytes: Bytes) -> Client {
 
 /// 18.1.1: what might not fit into one packet goes over a stream, to the same place. Gives the way
 /// back, too.
-pub(super) fn by_size(peer: Peer, bytes: Bytes) -> (Peer, Bytes, Option<Peer>) {
+fn by_size(peer: Peer, bytes: Bytes) -> (Peer, Bytes, Option<Peer>) {
     if peer.transport != Transport::Udp || bytes.len() <= MOST_BYTES_BY_UDP {
         return (peer, bytes, None);
     }
@@ -227,5 +248,9 @@ fn via_over(bytes: &Bytes, from: Transport, to: Transport) -> Bytes {
     changed.into()
 }
 
+/// Carriers are few.
+const MOST_DATAGRAMS_ONLY: usize = 1_024;
+/// Then streams are tried once more.
+const DATAGRAMS_ONLY_FOR: Duration = Duration::from_secs(600);
 /// RFC 3261 18.1.1, where the path's MTU is not known.
 const MOST_BYTES_BY_UDP: usize = 1_300;

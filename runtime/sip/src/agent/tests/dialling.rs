@@ -243,6 +243,15 @@ fn what_is_too_long_for_a_datagram_goes_by_a_stream_and_back_again() {
     let invite = net.last(CALLER, "INVITE");
     answer(&mut net, &invite, 200, "t", &[], "answer");
     assert!(matches!(net.told[CALLER].last(), Some(Event::Answered { .. })));
+    // Nobody waits for the refusal again, for ten minutes.
+    let transports = |net: &Net| net.wire[CALLER].iter().map(|(peer, _)| peer.transport).collect::<Vec<_>>();
+    net.command(CALLER, Command::Reoffer { body: vec![b'x'; 1_400] });
+    assert_eq!(transports(&net).last(), Some(&Transport::Udp));
+    let reinvite = net.last(CALLER, "INVITE");
+    answer(&mut net, &reinvite, 200, "t", &[], "answer");
+    net.pass(Duration::from_secs(601));
+    net.command(CALLER, Command::Reoffer { body: vec![b'x'; 1_400] });
+    assert_eq!(transports(&net).last(), Some(&Transport::Tcp));
 }
 
 #[test]
