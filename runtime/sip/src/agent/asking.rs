@@ -44,7 +44,9 @@ pub(super) enum Purpose {
     Info(LegId),
     /// The driver's own.
     Own(RequestId),
-    /// Nobody waits for the answer: CANCEL, and the BYE to a branch that lost.
+    /// The BYE to a branch of its fork that lost. Nobody waits for the answer.
+    Lost(LegId),
+    /// Nor for that of a CANCEL.
     Nothing,
 }
 
@@ -195,7 +197,7 @@ impl Agent {
             Purpose::Invite(leg) => self.invite_failed(now, leg, branch, &asking, status, reason, out),
             Purpose::Reoffer(leg) => self.reoffer_refused(now, leg, branch, status, reason, None, out),
             Purpose::Bye(leg) => self.left(now, leg, out),
-            Purpose::Prack(_) | Purpose::Info(_) | Purpose::Nothing => {}
+            Purpose::Prack(_) | Purpose::Info(_) | Purpose::Lost(_) | Purpose::Nothing => {}
             Purpose::Refer(leg) => self.refer_refused(leg, status, reason, out),
             Purpose::Notify(leg) => self.notify_refused(leg, status),
             Purpose::Own(request) => self.own_failed(now, request, branch, &asking, status, out),
@@ -215,7 +217,8 @@ impl Purpose {
             | Self::Prack(leg)
             | Self::Refer(leg)
             | Self::Notify(leg)
-            | Self::Info(leg) => Some(leg),
+            | Self::Info(leg)
+            | Self::Lost(leg) => Some(leg),
             Self::Own(_) | Self::Nothing => None,
         }
     }

@@ -59,7 +59,7 @@ impl Agent {
                 if is_waited_for {
                     self.won(now, id, branch, from, message, out);
                 } else {
-                    self.lost(now, branch, message, out);
+                    self.lost(now, id, branch, message, out);
                 }
             }
             _ if is_waited_for => self.invite_refused(now, id, branch, status, message, out),
@@ -182,7 +182,7 @@ impl Agent {
     }
 
     /// ACK and BYE to a 200 that nobody waits for any more.
-    fn lost(&mut self, now: Time, branch: Branch, message: &Message, out: &mut Vec<Effect>) {
+    fn lost(&mut self, now: Time, id: LegId, branch: Branch, message: &Message, out: &mut Vec<Effect>) {
         let (Some(from), Some(call_id), Some((cseq, _))) = (message.from(), message.call_id(), message.cseq()) else {
             return;
         };
@@ -205,7 +205,7 @@ impl Agent {
         let Ok(bytes) = ack.empty() else { return };
         self.put_ack(branch, Ack { tag: dialog.far.tag.clone(), peer, bytes }, out);
         let (bye, bye_branch) = dialog.request(&Method::Bye, &self.settings, &mut self.chance);
-        self.ask(now, peer, bye_branch, Method::Bye, Purpose::Nothing, bye, out);
+        self.ask(now, peer, bye_branch, Method::Bye, Purpose::Lost(id), bye, out);
     }
 
     /// A final answer that is none of 2xx.

@@ -72,7 +72,7 @@ impl Agent {
                 _ => self.refer_refused(id, status, &message.reason(), out),
             },
             Purpose::Notify(id) if status >= 300 => self.notify_refused(id, status),
-            Purpose::Notify(_) | Purpose::Prack(_) | Purpose::Info(_) | Purpose::Nothing => {}
+            Purpose::Notify(_) | Purpose::Prack(_) | Purpose::Info(_) | Purpose::Lost(_) | Purpose::Nothing => {}
         }
     }
 }

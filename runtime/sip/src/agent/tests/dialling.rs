@@ -190,6 +190,21 @@ fn a_trunks_challenge_is_answered_in_every_request_that_it_challenges() {
 }
 
 #[test]
+fn a_branch_that_lost_is_hung_up_on_with_credentials_too() {
+    let mut net = alone();
+    dial(&mut net, |dial| dial.credentials = credentials(None));
+    let invite = net.last(CALLER, "INVITE");
+    answer(&mut net, &invite, 200, "t1", &[], "one");
+    answer(&mut net, &invite, 200, "t2", &[], "two");
+    let bye = net.last(CALLER, "BYE sip:t2");
+    answer(&mut net, &bye, 407, "t2", &[("Proxy-Authenticate", CHALLENGE)], "");
+    let again = net.last(CALLER, "BYE sip:t2");
+    assert_eq!(again.cseq().unwrap().0, bye.cseq().unwrap().0 + 1);
+    assert_eq!(again.count(Name::ProxyAuthorization), 1);
+    assert!(!net.has_ended(CALLER));
+}
+
+#[test]
 fn what_we_were_not_given_is_not_said() {
     for given in [None, credentials(Some("another"))] {
         let mut net = alone();
