@@ -82,10 +82,8 @@ impl Agent {
         bytes: Bytes,
         out: &mut Vec<Effect>,
     ) {
-        let (peer, bytes, datagrams) = match self.takes_streams(now, &peer) {
-            true => by_size(peer, bytes),
-            false => (peer, bytes, None),
-        };
+        let (peer, bytes, datagrams) =
+            if self.takes_streams(now, &peer) { by_size(peer, bytes) } else { (peer, bytes, None) };
         let machine = client(now, &method, &peer, bytes.clone());
         let asking = Asking { machine, method, peer, datagrams, purpose, acks: Vec::new(), deadline: None };
         if peer.transport != Transport::Udp {
@@ -199,7 +197,7 @@ impl Agent {
             Purpose::Bye(leg) => self.left(now, leg, out),
             Purpose::Prack(_) | Purpose::Info(_) | Purpose::Lost(_) | Purpose::Nothing => {}
             Purpose::Refer(leg) => self.refer_refused(leg, status, reason, out),
-            Purpose::Notify(leg) => self.notify_refused(leg, status),
+            Purpose::Notify(leg) => self.notify_refused(leg),
             Purpose::Own(request) => self.own_failed(now, request, branch, &asking, status, out),
         }
         if let Some(leg) = asking.purpose.leg() {

@@ -7,7 +7,9 @@ use super::body;
 use super::border::{Effect, Event, LegId, No};
 use super::extensions::{ALLOW, SUPPORTED};
 use super::leg::{Accepted, AcceptedKind, Leg, OfferIn, Reoffer, ReofferKind, Stage};
+use super::reoffer::Ours;
 use super::requests::Request;
+use crate::header::Name;
 use crate::message::Method;
 use crate::transaction::Time;
 
@@ -31,7 +33,7 @@ impl Agent {
             (_, Some(_)) => ReofferKind::Invite,
             (_, None) => ReofferKind::InviteAsking,
         };
-        let tag = message.tag_text(crate::header::Name::From).unwrap_or_default();
+        let tag = message.tag_text(Name::From).unwrap_or_default();
         let Some(leg) = self.legs.get(&id) else { return };
         match may_offer(leg, kind, &tag) {
             Turn::Yes => {}
@@ -73,7 +75,7 @@ impl Agent {
         leg.options.learn(message);
         match &mut leg.stage {
             Stage::Dialling(dialling) => {
-                if let Some(early) = dialling.early_mut(&message.tag(crate::header::Name::From).unwrap_or_default()) {
+                if let Some(early) = dialling.early_mut(&message.tag(Name::From).unwrap_or_default()) {
                     early.far.refresh(message);
                 }
             }
@@ -179,7 +181,7 @@ fn may_offer(leg: &Leg, kind: ReofferKind, tag: &str) -> Turn {
     if leg.reoffer.is_some() {
         return Turn::Theirs;
     }
-    if leg.ours.as_ref().is_some_and(super::reoffer::Ours::is_open) {
+    if leg.ours.as_ref().is_some_and(Ours::is_open) {
         return Turn::Ours;
     }
     match &leg.stage {
