@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use super::net::{CALLEE, CALLER, LEG, Net, Weather};
 use crate::agent::leg::{Leg, Stage};
 use crate::agent::{Command, Credentials, Event, LegId, ReferTo, Settings, Transport};
-use crate::message::Method;
+use crate::message::{Limits, Message, Method};
+use crate::write::Writer;
 
 /// A program's own bytes, which never end.
 struct Program<'b> {
@@ -126,10 +127,103 @@ impl Program<'_> {
         net.deliver(to, bytes.into());
     }
 
+    /// Headers that mean something somewhere.
+    fn headers(&mut self) -> Vec<(&'static str, String)> {
+        let number = u32::from(self.byte() % 8);
+        let mut headers = vec![("RAck", format!("{number} {} INVITE", self.byte() % 4))];
+        let bits = self.byte();
+        let all = [
+            ("Require", "100rel".to_owned()),
+            ("RSeq", number.to_string()),
+            ("Session-Expires", format!("{};refresher=uac", 90 * number)),
+            ("Min-SE", (1_000 * number).to_string()),
+            ("Retry-After", number.to_string()),
+            ("Allow", "INVITE, UPDATE".to_owned()),
+            ("Event", format!("refer;id={number}")),
+            ("Subscription-State", "terminated".to_owned()),
+        ];
+        headers.extend(all.into_iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0).map(|(_, header)| header));
+        headers.push(("Refer-To", "<sip:carol@192.0.2.3>".to_owned()));
+        headers.push(("Supported", "timer, 100rel".to_owned()));
+        headers.push(("WWW-Authenticate", format!("Digest realm=\"r\", nonce=\"{number}\", stale=true")));
+        headers
+    }
+
+    /// An answer that nobody gave, to something that was asked.
+    fn answer(&mut self, net: &mut Net, who: usize) {
+        let asked = net.wire[who].iter().rev().filter(|(_, bytes)| !bytes.starts_with(b"SIP/2.0 "));
+        let asked: Vec<_> = asked.take(8).map(|(_, bytes)| bytes.clone()).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let bytes = asked[usize::from(self.byte()) % asked.len()].clone();
+        let Ok(request) = Message::parse_datagram(bytes, &Limits::default()) else { return };
+        let (status, tag) = (self.status().clamp(100, 699), format!("t{}", self.byte() % 4));
+        let mut writer = Writer::response_to(&request, net.peer(who).local, status, "", Some(&tag));
+        writer.header("Contact", "<sip:far@192.0.2.9:5070>");
+        for (name, value) in self.headers() {
+            writer.header(name, &value);
+        }
+        let bytes = match self.maybe_body() {
+            Some(body) => writer.body("application/sdp", &body),
+            None => writer.empty(),
+        };
+        // A far end may be called something that we would not write.
+        if let Ok(bytes) = bytes {
+            net.deliver(who, bytes);
+        }
+    }
+
+    /// A request within a call, of a far end that is out of its mind.
+    fn inside(&mut self, net: &mut Net, who: usize) {
+        let id = self.leg(net, who);
+        let Some(leg) = net.agents[who].legs.get(&id) else { return };
+        let early = match &leg.stage {
+            Stage::Dialling(dialling) => dialling.early.first().map(|early| early.far.clone()),
+            _ => None,
+        };
+        let far = early.unwrap_or_else(|| leg.dialog.far.clone());
+        let methods = [
+            Method::Invite,
+            Method::Ack,
+            Method::Cancel,
+            Method::Bye,
+            Method::Update,
+            Method::Prack,
+            Method::Refer,
+            Method::Notify,
+            Method::Subscribe,
+        ];
+        let method = &methods[usize::from(self.byte()) % methods.len()];
+        let cseq = far.cseq.unwrap_or_default() + u32::from(self.byte() % 4);
+        let mut writer = Writer::request(method, "sip:us@192.0.2.2");
+        let via =
+            format!("SIP/2.0/UDP 192.0.2.{}:5060;branch=z9hG4bK{}", 2 - who, net.seed.wrapping_add(self.byte().into()));
+        writer.header("Via", &via).header("From", &format!("<sip:far@x>;tag={}", far.tag));
+        writer.header("To", &format!("<sip:us@y>;tag={}", leg.dialog.local_tag));
+        writer.header("Call-ID", &leg.dialog.call_id).header("CSeq", &format!("{cseq} {method}"));
+        for (name, value) in self.headers() {
+            // None of these is one for a request.
+            if !matches!(name, "Require" | "RSeq" | "Retry-After") {
+                writer.header(name, &value);
+            }
+        }
+        let bytes = match self.maybe_body() {
+            Some(body) => writer.body("application/sdp", &body),
+            None => writer.empty(),
+        };
+        // A far end may be called something that we would not write.
+        if let Ok(bytes) = bytes {
+            net.deliver(who, bytes);
+        }
+    }
+
     fn run(&mut self, net: &mut Net) {
         while let Some(act) = self.next() {
             let who = usize::from(self.byte() % 2);
-            match act % 16 {
+            match act % 20 {
+                16 | 17 => self.answer(net, who),
+                18 | 19 => self.inside(net, who),
                 0 => self.dial(net),
                 1..8 => {
                     let leg = self.leg(net, who);

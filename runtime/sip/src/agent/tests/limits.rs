@@ -3,20 +3,9 @@
 use std::time::Duration;
 
 use super::net::{CALLEE, CALLER, Net};
+use super::phone::{request, tag_of};
 use crate::agent::{Command, Dial, Effect, Event, Refusal};
 use crate::{Limits, Message};
-
-fn request(method: &str, branch: &str, to_tag: &str, cseq: u32, more: &str) -> String {
-    let colon = if to_tag.is_empty() { "" } else { ";tag=" };
-    format!(
-        "{method} sip:bob@192.0.2.2 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch};rport\nMax-Forwards: 70\n\
-         From: <sip:a@192.0.2.1>;tag=ft\nTo: <sip:bob@192.0.2.2>{colon}{to_tag}\nCall-ID: by-hand\nCSeq: {cseq} {method}\n\
-         Contact: <sip:a@192.0.2.1:5060>\n{more}"
-    )
-}
-fn tag_of(net: &Net) -> String {
-    net.agents[CALLEE].legs.values().next().unwrap().dialog.local_tag.clone()
-}
 
 /// rings, then vanishes; the caller hangs up / times out. Everything must be empty in the end.
 #[test]
