@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::{Command, Credentials, Dial, Event, No, Peer, Transport};
+use crate::write::Writer;
 use crate::{Message, Name};
 
 use super::net::{CALLEE, CALLER, LEG, Net, Weather};
@@ -124,6 +125,20 @@ fn of_a_fork_one_wins_and_the_others_are_hung_up_on() {
     assert_eq!(net.end(CALLER), (0, true));
     net.pass_ms(100_000);
     assert!(net.is_empty());
+}
+
+#[test]
+fn who_names_no_contact_is_reached_as_before() {
+    let mut net = alone();
+    net.dial();
+    let invite = net.last(CALLER, "INVITE");
+    let source = "192.0.2.1:5060".parse().unwrap();
+    for tag in ["t1", "t2"] {
+        let writer = Writer::response_to(&invite, source, 200, "", Some(tag));
+        net.deliver(CALLER, writer.empty().unwrap());
+    }
+    assert_eq!(net.sent(CALLER, "ACK sip:bob@192.0.2.2 SIP/2.0"), 2);
+    assert_eq!(net.sent(CALLER, "BYE sip:bob@192.0.2.2 SIP/2.0"), 1, "to the one that came late");
 }
 
 #[test]

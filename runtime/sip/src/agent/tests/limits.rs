@@ -80,6 +80,28 @@ fn protocol_headers_given_by_the_user_are_refused() {
     }
 }
 
+/// 13.3.1: a caller says how long the invitation holds.
+#[test]
+fn an_invitation_expires() {
+    let mut net = Net::calm();
+    net.deliver_text(CALLEE, &request("INVITE", "1", "", 1, "Expires: 30\n\n"));
+    net.command(CALLEE, Command::Ring { status: 180, body: None });
+    net.pass(Duration::from_secs(29));
+    assert!(!net.has_ended(CALLEE));
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.end(CALLEE), (487, true));
+    assert!(net.sent(CALLEE, "SIP/2.0 487") > 0);
+    net.pass(Duration::from_secs(60));
+    assert!(net.is_empty());
+    // One that was answered is a call.
+    net.told[CALLEE].clear();
+    net.deliver_text(CALLEE, &request("INVITE", "2", "", 2, "Expires: 5\n\n"));
+    net.answer();
+    net.deliver_text(CALLEE, &request("ACK", "3", &tag_of(&net), 2, "\n"));
+    net.pass(Duration::from_secs(20));
+    assert!(!net.has_ended(CALLEE));
+}
+
 /// one refused INVITE: how many datagrams go out to a source that may be forged?
 #[test]
 fn refused_invite_amplification() {
