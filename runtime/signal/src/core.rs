@@ -39,7 +39,8 @@ pub(crate) struct Core {
     rates: Rates,
     /// Of streams that come.
     connects: Rates,
-    pub(crate) udp: Vec<Rc<UdpSocket>>,
+    /// By where they are bound.
+    pub(crate) udp: Vec<(SocketAddr, Rc<UdpSocket>)>,
     pub(crate) locals: Locals,
     pub(crate) connections: Connections,
     pub(crate) keys: Arc<Keys>,

@@ -1,6 +1,7 @@
 //! What comes of it all: effects become packets and events.
 
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
@@ -97,13 +98,11 @@ impl Core {
     }
 
     fn udp_for(&self, peer: Peer) -> Option<&Rc<UdpSocket>> {
-        let by_port = |socket: &&Rc<UdpSocket>| {
-            socket.local_addr().is_ok_and(|local| {
-                local.port() == peer.local.port()
-                    && (local.ip() == peer.local.ip() || local.ip().is_unspecified())
-                    && local.is_ipv4() == peer.remote.is_ipv4()
-            })
+        let is_it = |(local, _): &&(SocketAddr, Rc<UdpSocket>)| {
+            local.port() == peer.local.port()
+                && (local.ip() == peer.local.ip() || local.ip().is_unspecified())
+                && local.is_ipv4() == peer.remote.is_ipv4()
         };
-        self.udp.iter().find(by_port).or_else(|| self.udp.first())
+        self.udp.iter().find(is_it).or_else(|| self.udp.first()).map(|(_, socket)| socket)
     }
 }

@@ -146,14 +146,26 @@ impl Agent {
         self.fail_clients(now, lost, out);
     }
 
-    /// No connection can be made to this peer, which named none in particular.
+    /// No connection can be made to this peer, which named none in particular; or, over UDP, no
+    /// route leads there.
     pub fn unreachable(&mut self, now: Time, to: &Peer, out: &mut Vec<Effect>) {
         let is_there = |branch: &Branch| {
             let peer = self.clients.get(branch).map(|asking| asking.peer);
             peer.is_some_and(|peer| peer.transport == to.transport && peer.remote == to.remote)
         };
-        let lost = self.asked_over(to.connection).filter(is_there).collect();
+        let lost = match to.transport {
+            Transport::Udp => self.asked_by_datagrams().into_iter().filter(is_there).collect(),
+            _ => self.asked_over(to.connection).filter(is_there).collect(),
+        };
         self.fail_clients(now, lost, out);
+    }
+
+    /// Looked for among all: it is rare that there is no route, and an index would cost each
+    /// request its part.
+    #[expect(clippy::disallowed_methods, reason = "sorted before anything comes of it")]
+    fn asked_by_datagrams(&self) -> BTreeSet<Branch> {
+        let is_datagram = |(_, asking): &(&Branch, &Asking)| asking.peer.transport == Transport::Udp;
+        self.clients.iter().filter(is_datagram).map(|(branch, _)| *branch).collect()
     }
 
     fn asked_over(&self, connection: u64) -> impl Iterator<Item = Branch> {
