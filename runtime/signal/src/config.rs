@@ -11,6 +11,9 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Named in Contact, Via and session descriptions instead of the local address.
     pub advertised: Option<IpAddr>,
+    /// Sockets of the node and of what it needs: nothing is ever sent there, whoever names them.
+    /// A port of 0 is every port. What this service listens on need not be named.
+    pub own: Vec<SocketAddr>,
     pub tls: Tls,
     /// Servers that are asked for names. Empty: those of `/etc/resolv.conf`.
     pub dns: Vec<SocketAddr>,
@@ -23,6 +26,10 @@ pub struct Config {
     /// Requests a second of one source; a burst may be twice that. Over it: 503 with Retry-After;
     /// at twice the rate: silence. A carrier's trunk sends a few hundred.
     pub requests_per_s_per_source: u32,
+    /// Streams a second that one source may open; a burst may be twice that. Each costs a signature
+    /// with TLS, a millisecond of this thread. An office comes back by the hundred when its line
+    /// does.
+    pub connects_per_s_per_source: u32,
     /// Sources whose rate is remembered. The oldest is forgotten first.
     pub sources: usize,
     /// Streams at once, theirs and ours: each costs a descriptor and up to a message of memory,
@@ -38,8 +45,8 @@ pub struct Config {
     pub message_within: Duration,
     /// To connect to who is dialled.
     pub connect_within: Duration,
-    /// From the first byte to the first message of a stream: TLS and WebSocket together. Three
-    /// round trips and a signature take a second on a bad day.
+    /// For TLS and WebSocket together, once connected. Three round trips and a signature take a
+    /// second on a bad day.
     pub handshake_within: Duration,
     /// Bytes that a stream may send before its WebSocket handshake is done. Browsers send below
     /// 1 KiB, and some cookies.
@@ -113,11 +120,13 @@ impl Default for Config {
         Self {
             listen: Vec::new(),
             advertised: None,
+            own: Vec::new(),
             tls: Tls::default(),
             dns: Vec::new(),
             dns_within: Duration::from_secs(4),
             dns_questions: 256,
             requests_per_s_per_source: 2_000,
+            connects_per_s_per_source: 100,
             sources: 10_000,
             connections: 16_384,
             connections_per_source: 256,

@@ -34,7 +34,8 @@ pub(crate) struct Connections {
 pub(crate) struct Destination {
     pub(crate) transport: Transport,
     pub(crate) remote: SocketAddr,
-    /// Whom it must prove to be, over TLS: two names behind one address share no stream.
+    /// Whom it must prove to be over TLS, and who is asked for over WebSocket: two names behind one
+    /// address share no stream. Over TCP it is empty.
     pub(crate) host: Arc<str>,
 }
 
@@ -114,8 +115,12 @@ impl Connections {
         if let Some((id, _)) = came {
             return *id;
         }
-        // Over TLS the address itself must be what the certificate names.
-        self.towards(Destination { transport, remote, host: remote.ip().to_string().into() })
+        let host = match transport {
+            Transport::Tcp => "".into(),
+            // Over TLS the address itself must be what the certificate names.
+            _ => remote.ip().to_string().into(),
+        };
+        self.towards(Destination { transport, remote, host })
     }
 
     pub(crate) fn put(&mut self, id: u64, bytes: Bytes) -> Put {

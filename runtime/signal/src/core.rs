@@ -5,28 +5,28 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use callbox_model::{LegCommand, LegEvent, LegKey, Registration};
+use callbox_model::{LegCommand, LegEvent, LegKey};
 use callbox_sip::digest::Authenticator;
 use callbox_sip::locate::{Failing, Target};
 use callbox_sip::{Agent, Broken, Chance, Effect, Limits, Message, Method, Peer, Settings, Transport};
 use tokio::net::UdpSocket;
 use tokio::sync::{Notify, mpsc};
 
-use crate::connections::{Connections, Put};
+use crate::connections::Connections;
 use crate::dialling::{Dialling, Wish};
 use crate::door::Porter;
 use crate::locals::Locals;
 use crate::meters::Meters;
 use crate::names::Names;
 use crate::rate::{Level, Rates};
-use crate::registrations::{Book, Registrations};
+use crate::registrations::Registrations;
 use crate::tls::Keys;
 use crate::trunks::Trunks;
-use crate::{Admission, Config, Events, stream, translate};
+use crate::{Admission, Config, Events, translate};
 
 pub(crate) struct Core {
     /// For the tasks that it starts.
@@ -37,7 +37,10 @@ pub(crate) struct Core {
     pub(crate) admission: Arc<dyn Admission>,
     pub(crate) events: Events,
     rates: Rates,
-    pub(crate) udp: Vec<Rc<UdpSocket>>,
+    /// Of streams that come.
+    connects: Rates,
+    /// By where they are bound.
+    pub(crate) udp: Vec<(SocketAddr, Rc<UdpSocket>)>,
     pub(crate) locals: Locals,
     pub(crate) connections: Connections,
     pub(crate) keys: Arc<Keys>,
@@ -53,7 +56,7 @@ pub(crate) struct Core {
     /// Told when the next deadline has moved.
     pub(crate) rearmed: Rc<Notify>,
     armed: Option<Duration>,
-    legs: Arc<AtomicUsize>,
+    pub(crate) legs: Arc<AtomicUsize>,
     pub(crate) effects: Vec<Effect>,
     pub(crate) meters: Meters,
 }
@@ -66,35 +69,31 @@ pub(crate) struct Parts {
     pub(crate) legs: Arc<AtomicUsize>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) listening: Vec<(Transport, SocketAddr)>,
-    pub(crate) book: Arc<Book>,
-    /// What was kept at the last stop.
-    pub(crate) restored: Vec<Registration>,
+    pub(crate) registrations: Registrations,
 }
 
 /// Chance of the operating system's, one part for each use.
 pub(crate) struct Seeds {
     pub(crate) agent: [u8; 16],
     pub(crate) nonces: [u8; 32],
-    pub(crate) gruus: [u8; 32],
     pub(crate) dice: [u8; 8],
 }
 
 impl Core {
     pub(crate) fn new(config: Config, parts: Parts) -> Rc<RefCell<Self>> {
         let settings = Settings { advertised: config.advertised, most_legs: config.legs, ..Settings::default() };
-        let Parts { chance, admission, events, legs, keys, listening, book, restored } = parts;
-        let mut registrations = Registrations::new(&config, chance.gruus, book);
-        registrations.restore(Duration::ZERO, restored, &*admission);
+        let Parts { chance, admission, events, legs, keys, listening, registrations } = parts;
         Rc::new_cyclic(|me| {
             RefCell::new(Self {
                 me: me.clone(),
                 zero: Instant::now(),
                 agent: Agent::new(settings, Chance::new(chance.agent)),
                 rates: Rates::new(config.requests_per_s_per_source, config.sources),
+                connects: Rates::new(config.connects_per_s_per_source, config.sources),
                 admission,
                 events,
                 udp: Vec::new(),
-                locals: Locals::new(listening, config.sources),
+                locals: Locals::new(listening, &config.own, config.sources),
                 connections: Connections::new(config.connections, config.connections_per_source, config.unsent),
                 keys,
                 names: Rc::new(Names::new(&config)),
@@ -155,7 +154,10 @@ impl Core {
         }
         let now = self.now();
         let is_request = message.as_ref().is_ok_and(Message::is_request);
-        let mut level = if is_request { self.rates.take(now, peer.remote.ip()) } else { Level::Fine };
+        let (mut level, excess) = match is_request {
+            true => self.rates.take(now, peer.remote.ip()),
+            false => (Level::Fine, None),
+        };
         if let (Level::Over | Level::Flood, Ok(message)) = (level, &message) {
             // What belongs to a call that is here goes through: an ACK or a BYE that is dropped
             // makes more work than it saves. Of what is new, only an INVITE is told.
@@ -178,7 +180,10 @@ impl Core {
             registrations: &mut self.registrations,
             begun: None,
         };
+        // RFC 7339: who asks too much is told what share to keep to itself.
+        self.agent.set_overload(excess, OVERLOAD_HOLDS);
         self.agent.receive(now, peer, message, &mut porter, &mut effects);
+        self.agent.set_overload(None, OVERLOAD_HOLDS);
         if let Some((leg, offered)) = porter.begun {
             (self.events)(leg, LegEvent::Offered(Box::new(offered)));
         }
@@ -205,6 +210,11 @@ impl Core {
 
     /// One that came. None: there is no room.
     pub(crate) fn accept(&mut self, transport: Transport, remote: SocketAddr) -> Option<(u64, mpsc::Receiver<Bytes>)> {
+        let now = self.now();
+        if self.connects.take(now, remote.ip()).0 != Level::Fine {
+            self.meters.dropped.connects.increment(1);
+            return None;
+        }
         let accepted = self.connections.accept(transport, remote);
         if accepted.is_none() {
             self.meters.dropped.connections_full.increment(1);
@@ -318,73 +328,7 @@ impl Core {
         self.agent.close(now, &mut effects);
         self.carry(effects);
     }
-
-    // What comes of it.
-
-    pub(crate) fn carry(&mut self, mut effects: Vec<Effect>) {
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Send { peer, bytes } => self.send(peer, bytes),
-                Effect::Event { leg, event } => (self.events)(LegKey(leg), translate::event(event)),
-                Effect::Response { request, result } => self.trunk_answered(request, &result),
-            }
-        }
-        self.effects = effects;
-        let (legs, servers, clients) = self.agent.counts();
-        self.legs.store(legs + self.dialling.len(), Ordering::Relaxed);
-        self.meters.legs.set(legs as f64);
-        self.meters.transactions.set((servers + clients) as f64);
-        self.rearm();
-    }
-
-    fn send(&mut self, peer: Peer, bytes: Bytes) {
-        self.meters.sent.increment(1);
-        // Whoever names our own socket as his would have us talk to ourselves.
-        if self.locals.is_ours(&peer) {
-            self.meters.dropped.to_ourselves.increment(1);
-            return;
-        }
-        let is_sent = match peer.transport {
-            Transport::Udp => self.udp_for(peer).is_some_and(|socket| socket.try_send_to(&bytes, peer.remote).is_ok()),
-            transport => {
-                let id = match peer.connection {
-                    0 => self.connections.find(transport, peer.remote),
-                    id => id,
-                };
-                self.put(id, bytes)
-            }
-        };
-        if !is_sent {
-            // Transactions send again, or give up.
-            self.meters.dropped.not_sent.increment(1);
-        }
-    }
-
-    fn put(&mut self, id: u64, bytes: Bytes) -> bool {
-        match self.connections.put(id, bytes) {
-            Put::Queued => true,
-            Put::Begin { destination, queue } => {
-                self.spawn(|core| stream::dialled(core, id, destination, queue));
-                true
-            }
-            // A full queue is a far end that reads nothing: it will be cut off by its own writer.
-            Put::Slow => false,
-            Put::Gone | Put::Full => {
-                // Not at once: whoever sends is in the middle of its work.
-                self.spawn(|core| async move { core.borrow_mut().disconnected(id) });
-                false
-            }
-        }
-    }
-
-    fn udp_for(&self, peer: Peer) -> Option<&Rc<UdpSocket>> {
-        let by_port = |socket: &&Rc<UdpSocket>| {
-            socket.local_addr().is_ok_and(|local| {
-                local.port() == peer.local.port()
-                    && (local.ip() == peer.local.ip() || local.ip().is_unspecified())
-                    && local.is_ipv4() == peer.remote.is_ipv4()
-            })
-        };
-        self.udp.iter().find(by_port).or_else(|| self.udp.first())
-    }
 }
+
+/// How long a source keeps what it was told to keep. Its rate is known anew after a second.
+const OVERLOAD_HOLDS: Duration = Duration::from_secs(2);

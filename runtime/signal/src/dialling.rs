@@ -9,10 +9,10 @@ use std::time::Duration;
 use callbox_model::{Egress, EndCause, Header, LegCommand, LegEvent, LegKey, Refused, Way};
 use callbox_sip::locate::Target;
 use callbox_sip::{Peer, Transport, Uri};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::connections::Destination;
 use crate::core::Core;
+use crate::locals::anywhere_but;
 use crate::locating::{self, Begun, Found};
 use crate::translate;
 
@@ -89,8 +89,7 @@ impl Core {
             let now = self.now();
             let local = self.locals.standing(now, Transport::Udp, local, remote)?;
             // The phone has shown where it is, and may name a port there: any but ours.
-            let anywhere = Arc::new([IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]);
-            let rules = Egress { own: way.egress.own.clone(), open: anywhere, only: Arc::default() };
+            let rules = anywhere_but(way.egress.own.clone());
             let peer = Peer { transport: Transport::Udp, local, remote, connection: 0 };
             return Some(rules.admits(remote).map(|()| peer).map_err(|error| error.to_string()));
         }
@@ -145,6 +144,8 @@ impl Core {
         let local = self.locals.towards(now, transport, remote)?;
         let connection = match transport {
             Transport::Udp => 0,
+            // Nobody proves or is told a name there: one stream for all of them.
+            Transport::Tcp => self.connections.towards(Destination { transport, remote, host: "".into() }),
             _ => self.connections.towards(Destination { transport, remote, host: host.clone() }),
         };
         Some(Peer { transport, local, remote, connection })

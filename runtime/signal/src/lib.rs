@@ -21,6 +21,7 @@ mod locals;
 mod locating;
 mod meters;
 mod names;
+mod outgoing;
 mod pulse;
 mod rate;
 mod registrations;
@@ -56,13 +57,14 @@ pub trait Admission: Send + Sync + 'static {
     /// was right.
     fn admit(&self, offered: &Offered) -> Result<LegKey, Refusal>;
 
-    /// A domain whose users register here. None: no such domain.
+    /// A domain whose users register here, in lower case. None: no such domain.
     fn realm(&self, domain: &str) -> Option<Realm>;
 
-    /// What a user's digest is held against.
+    /// What a user's digest is held against. `user` is the name that it was made with.
     fn verifiers(&self, domain: &str, user: &str) -> Option<(UserId, Arc<Verifiers>)>;
 
-    /// To be kept, for the next start.
+    /// To be kept, for the next start. Told in the order in which it came about; what
+    /// [`Service::start`] finds to be over is told before it returns.
     fn registered(&self, change: Registered);
 
     /// A trunk of [`Handle::set_trunks`] is registered, or is not.
@@ -88,7 +90,8 @@ pub enum Registered {
     },
 }
 
-/// A contact, and the connection that leads there while it is open.
+/// A contact, and the flow that leads there while it stands: a connection, or over UDP the way by
+/// which the phone registered. It goes into [`callbox_model::Way::flow`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contact {
     pub registration: Registration,
@@ -114,7 +117,8 @@ pub enum Refusal {
         reason: String,
         retry_after_s: Option<u32>,
     },
-    /// 401: it might be taken from a user of this domain.
+    /// 401 with the challenges of this domain, which [`Admission::realm`] knows: it might be taken
+    /// from one of its users.
     Challenge {
         domain: String,
     },

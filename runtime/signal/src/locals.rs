@@ -2,23 +2,30 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use callbox_model::Egress;
 use callbox_sip::locate::Family;
 use callbox_sip::{Peer, Transport};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::locating::FAMILIES;
 
 pub(crate) struct Locals {
     listening: Vec<(Transport, SocketAddr)>,
+    /// Against nothing but our own.
+    rules: Egress,
     /// Which of our addresses leads to whom, and since when that is known.
     ways: HashMap<IpAddr, (Duration, IpAddr)>,
     most: usize,
 }
 
 impl Locals {
-    pub(crate) fn new(listening: Vec<(Transport, SocketAddr)>, most: usize) -> Self {
-        Self { listening, ways: HashMap::new(), most }
+    pub(crate) fn new(listening: Vec<(Transport, SocketAddr)>, own: &[SocketAddr], most: usize) -> Self {
+        let listened = listening.iter().map(|(_, at)| *at).filter(|at| !at.ip().is_unspecified());
+        let rules = anywhere_but(own.iter().copied().chain(listened).collect());
+        Self { listening, rules, ways: HashMap::new(), most }
     }
 
     /// Where `remote` can answer us. None: no socket of this transport reaches it.
@@ -62,10 +69,12 @@ impl Locals {
         if local.ip().is_unspecified() { SocketAddr::new(self.way(now, remote), local.port()) } else { local }
     }
 
-    /// Whether something would come back to where it leaves from.
+    /// Whether it would come back to where it leaves from, or reach what the node needs. Far ends
+    /// name ports of the host that they speak from, and may speak from the node's own.
     pub(crate) fn is_ours(&self, peer: &Peer) -> bool {
-        peer.remote == peer.local
-            && self.listening.iter().any(|(own, at)| *own == peer.transport && at.port() == peer.remote.port())
+        let is_back = peer.remote == peer.local
+            && self.listening.iter().any(|(own, at)| *own == peer.transport && at.port() == peer.remote.port());
+        is_back || self.rules.admits(peer.remote).is_err()
     }
 
     /// As [`way`], which takes the kernel 30 us: remembered for a minute, since routes change.
@@ -82,6 +91,12 @@ impl Locals {
         self.ways.insert(remote.ip(), (now, local));
         local
     }
+}
+
+/// All networks are open.
+pub(crate) fn anywhere_but(own: Arc<[SocketAddr]>) -> Egress {
+    let open = Arc::new([IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]);
+    Egress { own, open, only: Arc::default() }
 }
 
 /// The address of this machine that a far end would see. Nothing is sent.

@@ -1,6 +1,7 @@
 //! The thread: sockets, timers and commands, all told to one core.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -37,11 +38,12 @@ pub(crate) fn run(
             match transport {
                 Transport::Udp => {
                     let Ok(socket) = UdpSocket::from_std(socket.into()) else { continue };
+                    let Ok(local) = socket.local_addr() else { continue };
                     // Until the loop has looked at it once, it would take nothing.
                     let _ = socket.writable().await;
                     let socket = Rc::new(socket);
-                    core.borrow_mut().udp.push(socket.clone());
-                    tokio::task::spawn_local(datagrams(core.clone(), socket));
+                    core.borrow_mut().udp.push((local, socket.clone()));
+                    tokio::task::spawn_local(datagrams(core.clone(), local, socket));
                 }
                 Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                     let Ok(listener) = TcpListener::from_std(socket.into()) else { continue };
@@ -59,9 +61,8 @@ pub(crate) fn run(
 }
 
 /// Takes all that has come before it looks at anything else.
-async fn datagrams(core: Rc<RefCell<Core>>, socket: Rc<UdpSocket>) {
+async fn datagrams(core: Rc<RefCell<Core>>, local: SocketAddr, socket: Rc<UdpSocket>) {
     let mut buffer = vec![0u8; 65_536];
-    let Ok(local) = socket.local_addr() else { return };
     while socket.readable().await.is_ok() {
         for _ in 0..BATCH {
             match socket.try_recv_from(&mut buffer) {

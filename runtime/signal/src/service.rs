@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use callbox_model::{LegCommand, LegEvent, LegKey, Refused, Registration, UserId};
 use tokio::sync::{mpsc, oneshot};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::{Config, Transport};
 use crate::core::{Parts, Seeds};
 use crate::errands::Errands;
-use crate::registrations::Book;
+use crate::registrations::{Book, Registrations};
 use crate::tls::Keys;
 use crate::{Admission, Contact, Error, Events, TrunkRegistration, listen, run};
 
@@ -34,7 +35,8 @@ pub struct Handle {
 
 impl Service {
     /// Opens the sockets and starts the thread. `restored` is what [`Admission::registered`] was
-    /// told to keep; what of it stands no longer is told to be unbound.
+    /// told to keep: it is in [`Handle::contacts`] when this returns, and what of it stands no
+    /// longer has been told to be unbound.
     ///
     /// # Errors
     /// An address that cannot be had, a certificate that cannot be read.
@@ -44,7 +46,7 @@ impl Service {
         events: Events,
         restored: Vec<Registration>,
     ) -> Result<(Self, Handle), Error> {
-        let chance = Seeds { agent: chance()?, nonces: chance()?, gruus: chance()?, dice: chance()? };
+        let seeds = Seeds { agent: chance()?, nonces: chance()?, dice: chance()? };
         let keys = Arc::new(Keys::load(&config.tls)?);
         let sockets = listen::open_all(&config, &keys)?;
         let listening: Arc<[_]> = sockets
@@ -64,8 +66,11 @@ impl Service {
             book: book.clone(),
             errands: errands.clone(),
         };
+        // Before anything may come: a call finds the phones that were there.
+        let mut registrations = Registrations::new(&config, chance()?, book);
+        registrations.restore(Duration::ZERO, restored, &*admission);
         let listening = listening.to_vec();
-        let parts = Parts { chance, admission, events, legs, keys, listening, book, restored };
+        let parts = Parts { chance: seeds, admission, events, legs, keys, listening, registrations };
         let thread = std::thread::Builder::new()
             .name("signal".to_owned())
             .spawn(move || run::run(config, parts, sockets, queue, errands, stopped))

@@ -111,12 +111,16 @@ async fn read(
     };
     // When the message that has begun must be whole.
     let mut due: Option<Time> = None;
+    // A pong is no reason to stay: whoever pings would stay for ever.
+    let mut idle_at = Time::now() + idle;
     loop {
-        let until = due.unwrap_or_else(|| Time::now() + idle);
-        match tokio::time::timeout_at(until, reader.fill()).await {
+        match tokio::time::timeout_at(due.unwrap_or(idle_at), reader.fill()).await {
             Ok(Ok(())) => {}
             // Phones say nothing for the length of a call, or for as long as they are registered.
-            Err(_) if due.is_none() && core.borrow().is_used(peer.connection) => continue,
+            Err(_) if due.is_none() && core.borrow().is_used(peer.connection) => {
+                idle_at = Time::now() + idle;
+                continue;
+            }
             Ok(Err(_)) | Err(_) => return,
         }
         let now = Time::now();
@@ -124,9 +128,15 @@ async fn read(
         let mut is_progress = false;
         loop {
             match reader.take() {
-                Ok(Some(Heard::Message(message))) => core.borrow_mut().message(peer, message),
-                // Whoever pings without reading the pongs gets no more of them.
-                Ok(Some(Heard::Ping)) => drop(pinged.try_send(())),
+                Ok(Some(Heard::Message(message))) => {
+                    idle_at = now + idle;
+                    core.borrow_mut().message(peer, message);
+                }
+                Ok(Some(Heard::Ping)) => {
+                    idle_at = now + idle;
+                    // Whoever pings without reading the pongs gets no more of them.
+                    let _ = pinged.try_send(());
+                }
                 Ok(Some(Heard::Pong)) => pulse.borrow_mut().answered(),
                 Ok(None) => break,
                 Err(error) => {

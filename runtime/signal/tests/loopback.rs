@@ -152,6 +152,29 @@ fn options_over_the_rate_are_not_answered() {
     assert!(seen.keys().eq(&[200]) && seen[&200] < 55, "{seen:?}");
 }
 
+/// RFC 7339: whoever understands it is told what share to keep to itself.
+#[test]
+fn who_calls_too_often_is_told_how_much_less_it_should() {
+    let node = node(|c| c.requests_per_s_per_source = 20, Answers::AtOnce);
+    let mut phone = Udp::new(node.at(Transport::Udp));
+    let mut seen = Vec::new();
+    for n in 0..55 {
+        let id = format!("oc{n}");
+        let invite = message("UDP", "INVITE", phone.me, &id, &id, TO, 1, "offer");
+        phone.say(&invite.replacen(";rport", ";rport;oc;oc-algo=\"loss\"", 1));
+    }
+    phone.socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    while let Some(text) = phone.hear() {
+        if status(&text) == 503 {
+            assert_eq!(header(&text, "Retry-After"), "2");
+            seen.push(header(&text, "Via"));
+        }
+    }
+    let share = |via: &String| via.split(';').find_map(|part| part.strip_prefix("oc=")?.parse::<u32>().ok());
+    assert!(!seen.is_empty());
+    assert!(seen.iter().filter_map(share).any(|percent| (1..100).contains(&percent)), "{seen:?}");
+}
+
 /// 8.1.3.1: a refused connection is a 503, not "408 no answer".
 #[test]
 fn connection_refused() {

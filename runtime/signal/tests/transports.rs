@@ -136,9 +136,9 @@ fn client_certificates_as_they_are_asked_for() {
     let mut nobody = support::plain();
     nobody.tls.authorities = Some(papers.authority.clone());
     let nobody = start(nobody, Answers::Never);
-    let mut foreign = everywhere("127.0.0.1:0", &Papers::new(), &["127.0.0.1"]);
+    let strangers = Papers::new();
+    let mut foreign = everywhere("127.0.0.1:0", &strangers, &["127.0.0.1"]);
     foreign.tls.authorities = Some(papers.authority.clone());
-    // Kept by nobody else, and read already.
     let foreign = start(foreign, Answers::Never);
 
     known.must_reach(to(target(&strict, Transport::Tls)));
@@ -247,6 +247,13 @@ fn a_handshake_has_a_size_and_a_time() {
     let mut slow = TcpStream::connect(node.at(Transport::Ws)).unwrap();
     slow.write_all(b"GET / HTTP/1.1\r\n").unwrap();
     must_be_cut(&mut slow);
+    let papers = Papers::new();
+    let mut config = everywhere("127.0.0.1:0", &papers, &["127.0.0.1"]);
+    config.handshake_within = Duration::from_millis(700);
+    let node = start(config, Answers::Never);
+    for transport in [Transport::Tls, Transport::Wss] {
+        must_be_cut(&mut TcpStream::connect(node.at(transport)).unwrap());
+    }
 }
 
 #[test]
@@ -302,6 +309,45 @@ fn a_source_has_so_many_connections() {
         line.stream.write_all(message("TCP", "OPTIONS", me, "o", "o", TO, 1, "").as_bytes()).ok()?;
         line.hear()
     });
+}
+
+#[test]
+fn a_source_opens_so_many_connections_a_second() {
+    let node = node(|config| config.connects_per_s_per_source = 5, Answers::AtOnce);
+    let mut lines: Vec<_> = (0..12).map(|_| Tcp::new(node.at(Transport::Tcp))).collect();
+    let served = lines.iter_mut().enumerate().filter_map(|(n, line)| {
+        let me = line.stream.local_addr().unwrap();
+        let ask = message("TCP", "OPTIONS", me, &format!("o{n}"), &format!("o{n}"), TO, 1, "");
+        line.stream.write_all(ask.as_bytes()).ok()?;
+        line.hear()
+    });
+    // Twice the rate, and one or two more where the machine was slow.
+    let served = served.count();
+    assert!((10..12).contains(&served), "{served}");
+}
+
+#[test]
+fn who_says_nothing_and_serves_nothing_is_closed() {
+    let node = node(|config| config.idle = Duration::from_millis(500), Answers::AtOnce);
+    let mut line = TcpStream::connect(node.at(Transport::Tcp)).unwrap();
+    let began = Instant::now();
+    must_be_cut(&mut line);
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    // A browser answers pings by itself: that alone keeps nothing open.
+    let node = with_websocket(|config| {
+        config.idle = Duration::from_millis(900);
+        config.ping_every = Duration::from_millis(200);
+        config.pong_within = Duration::from_millis(200);
+    });
+    let mut phone = Ws::new(node.at(Transport::Ws));
+    let began = Instant::now();
+    let mut pings = 0;
+    while let Some((first, payload)) = phone.next() {
+        assert_eq!(first, 0x89);
+        pings += 1;
+        phone.frame(0x8a, &payload);
+    }
+    assert!(pings >= 2 && began.elapsed() < Duration::from_secs(4), "{pings} pings in {:?}", began.elapsed());
 }
 
 /// RFC 5626 4.4.1, seen from the far end of a stream that we dialled.

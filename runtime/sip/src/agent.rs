@@ -38,6 +38,7 @@ pub use border::{
 pub use chance::Chance;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 
 use crate::header::Name;
 use crate::message::{Broken, Message};
@@ -65,8 +66,10 @@ pub struct Agent {
     due: BTreeSet<(Time, Due)>,
     /// Connections, and the legs that are reached over them.
     reached: BTreeSet<(u64, LegId)>,
-    /// Connections, and what is asked over them.
+    /// Connections, and what is asked over them; 0 is of those that named none.
     asked_over: BTreeSet<(u64, Branch)>,
+    /// Places that refused a stream, and until when none is tried.
+    datagrams_only: BTreeMap<SocketAddr, Time>,
     overload: Option<Overload>,
 }
 
@@ -91,6 +94,7 @@ impl Agent {
             due: BTreeSet::new(),
             reached: BTreeSet::new(),
             asked_over: BTreeSet::new(),
+            datagrams_only: BTreeMap::new(),
             overload: None,
         }
     }
@@ -138,21 +142,35 @@ impl Agent {
             }
             self.schedule_leg(id);
         }
-        let of_it = self.asked_over.range((connection, Branch::FIRST)..).take_while(|(over, _)| *over == connection);
-        let lost: Vec<_> = of_it.map(|(_, branch)| *branch).collect();
+        let lost = self.asked_over(connection).collect();
         self.fail_clients(now, lost, out);
     }
 
-    /// No connection can be made to this peer, which named none in particular.
-    #[expect(clippy::disallowed_methods, reason = "sorted before anything comes of it")]
+    /// No connection can be made to this peer, which named none in particular; or, over UDP, no
+    /// route leads there.
     pub fn unreachable(&mut self, now: Time, to: &Peer, out: &mut Vec<Effect>) {
-        let is_there = |peer: &Peer| {
-            peer.connection == to.connection && peer.transport == to.transport && peer.remote == to.remote
+        let is_there = |branch: &Branch| {
+            let peer = self.clients.get(branch).map(|asking| asking.peer);
+            peer.is_some_and(|peer| peer.transport == to.transport && peer.remote == to.remote)
         };
-        let lost = self.clients.iter().filter(|(_, asking)| is_there(&asking.peer)).map(|(branch, _)| *branch);
-        let mut lost: Vec<_> = lost.collect();
-        lost.sort_unstable();
+        let lost = match to.transport {
+            Transport::Udp => self.asked_by_datagrams().into_iter().filter(is_there).collect(),
+            _ => self.asked_over(to.connection).filter(is_there).collect(),
+        };
         self.fail_clients(now, lost, out);
+    }
+
+    /// Looked for among all: it is rare that there is no route, and an index would cost each
+    /// request its part.
+    #[expect(clippy::disallowed_methods, reason = "sorted before anything comes of it")]
+    fn asked_by_datagrams(&self) -> BTreeSet<Branch> {
+        let is_datagram = |(_, asking): &(&Branch, &Asking)| asking.peer.transport == Transport::Udp;
+        self.clients.iter().filter(is_datagram).map(|(branch, _)| *branch).collect()
+    }
+
+    fn asked_over(&self, connection: u64) -> impl Iterator<Item = Branch> {
+        let from = self.asked_over.range((connection, Branch::FIRST)..);
+        from.take_while(move |(over, _)| *over == connection).map(|(_, branch)| *branch)
     }
 
     /// Whether a leg is reached over this connection.
@@ -176,6 +194,7 @@ impl Agent {
     pub fn close(&mut self, now: Time, out: &mut Vec<Effect>) {
         let legs: Vec<_> = self.legs.keys().copied().collect();
         for id in legs {
+            self.answer_invite(now, id, 503, "", out);
             self.end(now, id, 503, "signalling stops", false, out);
         }
         self.close_own(out);
@@ -261,6 +280,9 @@ impl Agent {
     /// The leg is no more. Its transactions live on for as long as they must.
     fn end(&mut self, now: Time, id: LegId, status: u16, reason: &str, remote: bool, out: &mut Vec<Effect>) {
         self.drop_asks(id, out);
+        // 15.1.2: what still waits for our user is answered 487.
+        self.answer_reoffer(now, id, 487, None, out);
+        self.answer_referral(now, id, 487, out);
         let Some(leg) = self.legs.remove(&id) else { return };
         self.reached.remove(&(leg.reached, id));
         if let Some(at) = leg.deadline {

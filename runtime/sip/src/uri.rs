@@ -47,8 +47,7 @@ pub struct UriError {
 
 impl Uri {
     pub fn read(given: &[u8]) -> Result<Self, UriError> {
-        let text = scan::text(given);
-        let wrong = |why| UriError { text: text.chars().take(128).collect(), why };
+        let wrong = |why| UriError { text: scan::text(given).chars().take(128).collect(), why };
         if given.iter().any(|&byte| byte <= b' ' || byte == 0x7f || byte == b'<' || byte == b'>' || byte == b'"') {
             return Err(wrong("it has spaces, brackets, quotes or control characters in it"));
         }
@@ -63,7 +62,7 @@ impl Uri {
             port: None,
             params: Params::default(),
             headers: None,
-            text: text.clone(),
+            text: scan::text(given),
         };
         match uri.scheme {
             Scheme::Other(_) => return Ok(uri),
@@ -151,11 +150,12 @@ impl Scheme {
     fn read(text: &[u8]) -> Option<Self> {
         let is_word = text.first().is_some_and(u8::is_ascii_alphabetic)
             && text.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-        is_word.then(|| match text.to_ascii_lowercase().as_slice() {
-            b"sip" => Self::Sip,
-            b"sips" => Self::Sips,
-            b"tel" => Self::Tel,
-            other => Self::Other(scan::text(other)),
+        let is = |name: &[u8]| text.eq_ignore_ascii_case(name);
+        is_word.then(|| match () {
+            () if is(b"sip") => Self::Sip,
+            () if is(b"sips") => Self::Sips,
+            () if is(b"tel") => Self::Tel,
+            () => Self::Other(scan::text(text).to_ascii_lowercase()),
         })
     }
 }

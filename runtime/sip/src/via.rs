@@ -33,7 +33,9 @@ impl Via {
             return None;
         }
         let (host, port) = host_and_port(&rest[space..])?;
-        Some(Self { transport: scan::text(&transport.to_ascii_uppercase()), host, port, params: Params::read(params)? })
+        let mut transport = scan::text(transport);
+        transport.make_ascii_uppercase();
+        Some(Self { transport, host, port, params: Params::read(params)? })
     }
 
     pub fn branch(&self) -> Option<String> {

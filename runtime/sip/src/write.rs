@@ -51,12 +51,14 @@ impl Writer {
     /// 3261 8.2.6.2), the top Via with `received` and `rport` (18.2.1, RFC 3581), the To with our
     /// tag where it has none.
     pub fn response_to(request: &Message, source: SocketAddr, status: u16, reason: &str, tag: Option<&str>) -> Self {
-        Self::answer(request, source, status, reason, tag, None)
+        Self::answer(request, request.top_via().as_ref(), source, status, reason, tag, None)
     }
 
-    /// With what is said of our load (RFC 7339), to those that want to hear it.
+    /// With the top Via read already, and with what is said of our load (RFC 7339) to those that
+    /// want to hear it.
     pub(crate) fn answer(
         request: &Message,
+        via: Option<&Via>,
         source: SocketAddr,
         status: u16,
         reason: &str,
@@ -73,7 +75,7 @@ impl Writer {
             match name {
                 Name::Via if is_top => {
                     is_top = false;
-                    writer.top_via(&value, source, oc);
+                    writer.top_via(&value, via, source, oc);
                 }
                 Name::Via | Name::From | Name::CallId | Name::CSeq => writer.copy(name.long(), &value),
                 Name::To => {
@@ -143,9 +145,9 @@ impl Writer {
         }
     }
 
-    fn top_via(&mut self, value: &[u8], source: SocketAddr, oc: Option<&str>) {
+    fn top_via(&mut self, value: &[u8], via: Option<&Via>, source: SocketAddr, oc: Option<&str>) {
         let end = scan::find(value, |byte| byte == b',').unwrap_or(value.len());
-        let Some(via) = Via::read(value[..end].trim_ascii()) else {
+        let Some(via) = via else {
             self.copy("Via", value);
             return;
         };

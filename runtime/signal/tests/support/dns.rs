@@ -6,23 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone, Debug)]
-pub enum Record {
+pub(crate) enum Record {
     Address(IpAddr),
     Srv { priority: u16, weight: u16, port: u16, target: &'static str },
     Naptr { order: u16, service: &'static str, replacement: &'static str },
 }
 
-pub struct Dns {
-    pub at: SocketAddr,
+pub(crate) struct Dns {
+    pub(crate) at: SocketAddr,
     names: Arc<Mutex<Names>>,
-    pub asked: Arc<AtomicUsize>,
+    pub(crate) asked: Arc<AtomicUsize>,
 }
 
 type Names = BTreeMap<String, Vec<Record>>;
 
 impl Dns {
     /// Answers until the test is over.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (at, names, asked) = (socket.local_addr().unwrap(), Arc::<Mutex<Names>>::default(), Arc::default());
         let dns = Self { at, names: names.clone(), asked: Arc::clone(&asked) };
@@ -38,12 +38,12 @@ impl Dns {
         dns
     }
 
-    pub fn set(&self, name: &str, records: Vec<Record>) {
+    pub(crate) fn set(&self, name: &str, records: Vec<Record>) {
         self.names.lock().unwrap().insert(name.to_owned(), records);
     }
 
     /// From now on questions go unanswered: a name without records is left out, not denied.
-    pub fn silence(&self) {
+    pub(crate) fn silence(&self) {
         self.names.lock().unwrap().insert(SILENCE.to_owned(), Vec::new());
     }
 }

@@ -1,9 +1,9 @@
 //! Services under test, and a node that says who may come in.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-pub mod dns;
-pub mod papers;
-pub mod phone;
+pub(crate) mod dns;
+pub(crate) mod papers;
+pub(crate) mod phone;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -17,20 +17,23 @@ use callbox_model::{
 };
 use callbox_signal::{Admission, Config, Handle, Listen, Realm, Refusal, Registered, Service, Transport};
 
-pub const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Everybody may talk; users and domains are what a test says.
 #[derive(Default)]
-pub struct Door {
+pub(crate) struct Door {
     serial: AtomicU64,
-    pub closed: Mutex<Vec<IpAddr>>,
-    pub realms: Mutex<BTreeMap<String, Realm>>,
-    pub users: Mutex<BTreeMap<(String, String), (UserId, Arc<Verifiers>)>>,
+    pub(crate) closed: Mutex<Vec<IpAddr>>,
+    pub(crate) realms: Mutex<BTreeMap<String, Realm>>,
+    pub(crate) users: Mutex<Users>,
     /// Callers who prove nothing are asked to, for this domain.
-    pub challenge: Mutex<Option<String>>,
-    pub registered: Mutex<Vec<Registered>>,
-    pub trunks: Mutex<Vec<(TrunkId, TrunkState)>>,
+    pub(crate) challenge: Mutex<Option<String>>,
+    pub(crate) registered: Mutex<Vec<Registered>>,
+    pub(crate) trunks: Mutex<Vec<(TrunkId, TrunkState)>>,
 }
+
+/// By domain and name.
+type Users = BTreeMap<(String, String), (UserId, Arc<Verifiers>)>;
 
 impl Admission for Door {
     fn may_talk(&self, source: IpAddr) -> bool {
@@ -63,11 +66,11 @@ impl Admission for Door {
 }
 
 impl Door {
-    pub fn domain(&self, name: &str, md5: bool) {
+    pub(crate) fn domain(&self, name: &str, md5: bool) {
         self.realms.lock().unwrap().insert(name.to_owned(), Realm { md5, contacts_per_user: 3 });
     }
 
-    pub fn user(&self, domain: &str, name: &str, password: &str, id: u128) -> UserId {
+    pub(crate) fn user(&self, domain: &str, name: &str, password: &str, id: u128) -> UserId {
         let callbox_sip::digest::Verifiers { md5, sha256, sha512_256 } =
             callbox_sip::digest::verifiers(name, domain, password);
         let user = UserId::from_u128(id);
@@ -77,41 +80,41 @@ impl Door {
     }
 }
 
-pub struct Node {
+pub(crate) struct Node {
     service: Option<Service>,
-    pub handle: Handle,
-    pub door: Arc<Door>,
+    pub(crate) handle: Handle,
+    pub(crate) door: Arc<Door>,
     told: mpsc::Receiver<(LegKey, LegEvent)>,
     next: AtomicU64,
 }
 
 /// Whether a node answers by itself.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Answers {
+pub(crate) enum Answers {
     AtOnce,
     Never,
 }
 
-pub fn listen(transport: Transport, address: &str) -> Listen {
+pub(crate) fn listen(transport: Transport, address: &str) -> Listen {
     Listen { transport, address: address.parse().unwrap() }
 }
 
 /// UDP and TCP on the loopback.
-pub fn plain() -> Config {
+pub(crate) fn plain() -> Config {
     Config {
         listen: vec![listen(Transport::Udp, "127.0.0.1:0"), listen(Transport::Tcp, "127.0.0.1:0")],
         ..Config::default()
     }
 }
 
-pub fn node(change: impl FnOnce(&mut Config), answers: Answers) -> Node {
+pub(crate) fn node(change: impl FnOnce(&mut Config), answers: Answers) -> Node {
     let mut config = plain();
     change(&mut config);
     Node::start(config, answers, Arc::default(), Vec::new())
 }
 
 impl Node {
-    pub fn start(config: Config, answers: Answers, door: Arc<Door>, restored: Vec<Registration>) -> Self {
+    pub(crate) fn start(config: Config, answers: Answers, door: Arc<Door>, restored: Vec<Registration>) -> Self {
         let (tell, told) = mpsc::channel();
         let slot: Arc<OnceLock<Handle>> = Arc::default();
         let inner = slot.clone();
@@ -127,21 +130,25 @@ impl Node {
         Self { service: Some(service), handle, door, told, next: AtomicU64::new(1) }
     }
 
-    pub fn at(&self, transport: Transport) -> SocketAddr {
+    pub(crate) fn at(&self, transport: Transport) -> SocketAddr {
         self.handle.listening().iter().find(|(own, _)| *own == transport).unwrap().1
     }
 
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(service) = self.service.take() {
             service.stop();
         }
     }
 
-    pub fn wait<T>(&self, mut want: impl FnMut(&LegKey, &LegEvent) -> Option<T>) -> Option<T> {
+    pub(crate) fn wait<T>(&self, mut want: impl FnMut(&LegKey, &LegEvent) -> Option<T>) -> Option<T> {
         self.wait_within(LONG, &mut want)
     }
 
-    pub fn wait_within<T>(&self, within: Duration, mut want: impl FnMut(&LegKey, &LegEvent) -> Option<T>) -> Option<T> {
+    pub(crate) fn wait_within<T>(
+        &self,
+        within: Duration,
+        mut want: impl FnMut(&LegKey, &LegEvent) -> Option<T>,
+    ) -> Option<T> {
         let end = Instant::now() + within;
         while let Ok((leg, event)) = self.told.recv_timeout(end.saturating_duration_since(Instant::now())) {
             if let Some(found) = want(&leg, &event) {
@@ -152,19 +159,19 @@ impl Node {
     }
 
     /// Dials, and gives the leg.
-    pub fn dial(&self, way: Way) -> LegKey {
+    pub(crate) fn dial(&self, way: Way) -> LegKey {
         let leg = LegKey::new(1, self.next.fetch_add(1, Ordering::Relaxed));
         self.dial_as(leg, way, b"offer".to_vec());
         leg
     }
 
-    pub fn dial_as(&self, leg: LegKey, way: Way, body: Vec<u8>) {
+    pub(crate) fn dial_as(&self, leg: LegKey, way: Way, body: Vec<u8>) {
         let dial = LegCommand::Dial { ask: 7, way: Box::new(way), body, headers: vec![], timeout_ms: 15_000 };
         self.handle.send(leg, dial);
     }
 
     /// What became of a dialled leg: answered, refused before it began, or ended.
-    pub fn outcome(&self, of: LegKey) -> Outcome {
+    pub(crate) fn outcome(&self, of: LegKey) -> Outcome {
         self.wait(|leg, event| match event {
             _ if *leg != of => None,
             LegEvent::Answered { body, .. } => Some(Outcome::Answered(body.clone())),
@@ -176,7 +183,7 @@ impl Node {
     }
 
     /// Calls, hears the answer, and hangs up.
-    pub fn must_reach(&self, way: Way) {
+    pub(crate) fn must_reach(&self, way: Way) {
         let leg = self.dial(way);
         let outcome = self.outcome(leg);
         assert!(matches!(outcome, Outcome::Answered(Some(_))), "{outcome:?}");
@@ -187,7 +194,7 @@ impl Node {
 }
 
 #[derive(Debug, PartialEq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Answered(Option<Vec<u8>>),
     Refused(Refused),
     Ended(EndCause),
@@ -200,11 +207,11 @@ impl Drop for Node {
 }
 
 /// The loopback is open, as an operator's test setup would have it.
-pub fn open() -> Egress {
+pub(crate) fn open() -> Egress {
     Egress { open: Arc::new(["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()]), ..Egress::default() }
 }
 
-pub fn to(target: impl Into<String>) -> Way {
+pub(crate) fn to(target: impl Into<String>) -> Way {
     Way {
         target: target.into(),
         caller: "<sip:a@127.0.0.1>".to_owned(),
@@ -219,12 +226,12 @@ pub fn to(target: impl Into<String>) -> Way {
     }
 }
 
-pub fn credentials(username: &str, password: &str) -> Arc<Credentials> {
+pub(crate) fn credentials(username: &str, password: &str) -> Arc<Credentials> {
     Arc::new(Credentials { realm: None, username: username.to_owned(), password: password.to_owned() })
 }
 
 /// Waits for what another thread brings about.
-pub fn eventually<T>(mut what: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(mut what: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + LONG;
     loop {
         if let Some(found) = what() {

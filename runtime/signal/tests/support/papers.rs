@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use callbox_signal::{Clients, Identity, Tls};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-pub struct Papers {
+pub(crate) struct Papers {
     folder: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
-    pub authority: PathBuf,
+    pub(crate) authority: PathBuf,
 }
 
 impl Papers {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,12 +23,12 @@ impl Papers {
         Self { folder, issuer: Issuer::new(params, key), authority }
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// For these names and addresses.
-    pub fn identity(&self, file: &str, names: &[&str]) -> Identity {
+    pub(crate) fn identity(&self, file: &str, names: &[&str]) -> Identity {
         let identity =
             Identity { certificate: self.file(&format!("{file}.pem")), key: self.file(&format!("{file}.key")) };
         self.write(&identity, names);
@@ -36,7 +36,7 @@ impl Papers {
     }
 
     /// In place of what stands there.
-    pub fn write(&self, identity: &Identity, names: &[&str]) {
+    pub(crate) fn write(&self, identity: &Identity, names: &[&str]) {
         let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
@@ -44,7 +44,7 @@ impl Papers {
         std::fs::write(&identity.key, key.serialize_pem()).unwrap();
     }
 
-    pub fn tls(&self, file: &str, names: &[&str]) -> Tls {
+    pub(crate) fn tls(&self, file: &str, names: &[&str]) -> Tls {
         Tls {
             identity: Some(self.identity(file, names)),
             clients: Clients::NotAsked,
@@ -53,6 +53,6 @@ impl Papers {
     }
 }
 
-pub fn read(path: &Path) -> Vec<u8> {
+pub(crate) fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap()
 }

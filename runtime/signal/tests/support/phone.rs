@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
-pub const TO: &str = "<sip:bob@127.0.0.1>";
+pub(crate) const TO: &str = "<sip:bob@127.0.0.1>";
 
 #[expect(clippy::too_many_arguments, reason = "all that a message is made of")]
-pub fn message(
+pub(crate) fn message(
     kind: &str,
     method: &str,
     me: SocketAddr,
@@ -28,20 +28,20 @@ pub fn message(
 }
 
 /// The first value of a header.
-pub fn header(text: &str, name: &str) -> String {
+pub(crate) fn header(text: &str, name: &str) -> String {
     text.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default().to_owned()
 }
 
-pub fn headers(text: &str, name: &str) -> Vec<String> {
+pub(crate) fn headers(text: &str, name: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.strip_prefix(&format!("{name}: "))).map(str::to_owned).collect()
 }
 
-pub fn status(text: &str) -> u16 {
+pub(crate) fn status(text: &str) -> u16 {
     text.get(8..11).filter(|_| text.starts_with("SIP/2.0 ")).and_then(|status| status.parse().ok()).unwrap_or(0)
 }
 
 /// An answer to a request that a phone got, with its dialog's headers.
-pub fn answer(request: &str, status: &str, me: &str, kind: &str, body: &str) -> String {
+pub(crate) fn answer(request: &str, status: &str, me: &str, kind: &str, body: &str) -> String {
     let mut out = format!("SIP/2.0 {status}\r\n");
     for name in ["Via", "From", "Call-ID", "CSeq", "Record-Route"] {
         for value in headers(request, name) {
@@ -59,7 +59,7 @@ pub fn answer(request: &str, status: &str, me: &str, kind: &str, body: &str) -> 
 }
 
 /// What a phone speaks through.
-pub trait Line {
+pub(crate) trait Line {
     fn kind(&self) -> &'static str;
     /// For Via and Contact.
     fn me(&self) -> String;
@@ -79,14 +79,14 @@ pub trait Line {
     }
 }
 
-pub struct Udp {
-    pub socket: UdpSocket,
-    pub me: SocketAddr,
-    pub node: SocketAddr,
+pub(crate) struct Udp {
+    pub(crate) socket: UdpSocket,
+    pub(crate) me: SocketAddr,
+    pub(crate) node: SocketAddr,
 }
 
 impl Udp {
-    pub fn new(node: SocketAddr) -> Self {
+    pub(crate) fn new(node: SocketAddr) -> Self {
         let ip: IpAddr = Ipv4Addr::LOCALHOST.into();
         let socket = UdpSocket::bind((ip, 0)).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -94,7 +94,7 @@ impl Udp {
         Self { socket, me, node: SocketAddr::new(ip, node.port()) }
     }
 
-    pub fn call(&mut self, id: &str) -> String {
+    pub(crate) fn call(&mut self, id: &str) -> String {
         self.say(&message("UDP", "INVITE", self.me, id, &format!("i{id}"), TO, 1, "offer"));
         let ok = self.until(|text| status(text) == 200).expect("200");
         let to = header(&ok, "To");
@@ -102,7 +102,7 @@ impl Udp {
         to
     }
 
-    pub fn bye(&mut self, id: &str, to: &str) -> Option<String> {
+    pub(crate) fn bye(&mut self, id: &str, to: &str) -> Option<String> {
         self.say(&message("UDP", "BYE", self.me, id, &format!("b{id}"), to, 2, ""));
         self.until(|text| status(text) != 0 && header(text, "CSeq") == "2 BYE")
     }
@@ -128,19 +128,19 @@ impl Line for Udp {
     }
 }
 
-pub struct Tcp {
-    pub stream: TcpStream,
+pub(crate) struct Tcp {
+    pub(crate) stream: TcpStream,
     kept: String,
 }
 
 impl Tcp {
-    pub fn new(node: SocketAddr) -> Self {
+    pub(crate) fn new(node: SocketAddr) -> Self {
         let stream = TcpStream::connect(node).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         Self { stream, kept: String::new() }
     }
 
-    pub fn call(&mut self, id: &str) -> String {
+    pub(crate) fn call(&mut self, id: &str) -> String {
         let me = self.stream.local_addr().unwrap();
         self.say(&message("TCP", "INVITE", me, id, &format!("i{id}"), TO, 1, "offer"));
         let ok = self.until(|text| status(text) == 200).expect("200");
@@ -182,13 +182,13 @@ impl Line for Tcp {
 }
 
 /// A browser's phone, its frames made by hand.
-pub struct Ws {
-    pub stream: TcpStream,
+pub(crate) struct Ws {
+    pub(crate) stream: TcpStream,
 }
 
 impl Ws {
     /// The answer to the handshake too.
-    pub fn knock(node: SocketAddr, more: &str) -> (Self, String) {
+    pub(crate) fn knock(node: SocketAddr, more: &str) -> (Self, String) {
         let mut stream = TcpStream::connect(node).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let ask = format!(
@@ -204,7 +204,7 @@ impl Ws {
         (Self { stream }, String::from_utf8(head).unwrap())
     }
 
-    pub fn new(node: SocketAddr) -> Self {
+    pub(crate) fn new(node: SocketAddr) -> Self {
         let (phone, head) = Self::knock(node, "Sec-WebSocket-Protocol: sip\r\n");
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert!(head.to_ascii_lowercase().contains("sec-websocket-protocol: sip\r\n"), "{head}");
@@ -212,7 +212,7 @@ impl Ws {
     }
 
     /// `first` is the frame's first byte: 0x81 is text, 0x82 binary, 0x89 a ping.
-    pub fn frame(&mut self, first: u8, payload: &[u8]) {
+    pub(crate) fn frame(&mut self, first: u8, payload: &[u8]) {
         let mut out = vec![first];
         match payload.len() {
             length @ ..=125 => out.push(0x80 | length as u8),
@@ -227,7 +227,7 @@ impl Ws {
         self.stream.write_all(&out).unwrap();
     }
 
-    pub fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+    pub(crate) fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head).ok()?;
         let mut length = usize::from(head[1]);
@@ -267,7 +267,7 @@ impl Line for Ws {
 
 /// Registers as `name`, answering the challenge with the first algorithm that starts with
 /// `algorithm`. Gives the last answer.
-pub fn register(
+pub(crate) fn register(
     line: &mut impl Line,
     domain: &str,
     name: &str,

@@ -1,5 +1,7 @@
 //! What is being asked: client transactions, what they are for, and how they go out.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::border::{Effect, LegId, Peer, RequestId, Transport};
@@ -42,7 +44,9 @@ pub(super) enum Purpose {
     Info(LegId),
     /// The driver's own.
     Own(RequestId),
-    /// Nobody waits for the answer: CANCEL, and the BYE to a branch that lost.
+    /// The BYE to a branch of its fork that lost. Nobody waits for the answer.
+    Lost(LegId),
+    /// Nor for that of a CANCEL.
     Nothing,
 }
 
@@ -78,10 +82,11 @@ impl Agent {
         bytes: Bytes,
         out: &mut Vec<Effect>,
     ) {
-        let (peer, bytes, datagrams) = by_size(peer, bytes);
+        let (peer, bytes, datagrams) =
+            if self.takes_streams(now, &peer) { by_size(peer, bytes) } else { (peer, bytes, None) };
         let machine = client(now, &method, &peer, bytes.clone());
         let asking = Asking { machine, method, peer, datagrams, purpose, acks: Vec::new(), deadline: None };
-        if peer.connection != 0 {
+        if peer.transport != Transport::Udp {
             self.asked_over.insert((peer.connection, branch));
         }
         self.clients.insert(branch, asking);
@@ -155,11 +160,28 @@ impl Agent {
         let Some(asking) = self.clients.get_mut(&branch) else { return false };
         let Some(peer) = asking.datagrams.take().filter(|_| !asking.machine.is_proceeding()) else { return false };
         let bytes = via_over(asking.machine.request(), Transport::Tcp, Transport::Udp);
+        // It will not take streams the next time either: callers do not wait for that again.
+        if self.datagrams_only.len() >= MOST_DATAGRAMS_ONLY {
+            self.datagrams_only.pop_first();
+        }
+        self.datagrams_only.insert(peer.remote, now + DATAGRAMS_ONLY_FOR);
+        self.asked_over.remove(&(asking.peer.connection, branch));
         asking.machine = client(now, &asking.method, &peer, bytes.clone());
         asking.peer = peer;
         out.push(Effect::Send { peer, bytes });
         self.schedule_client(branch);
         true
+    }
+
+    fn takes_streams(&mut self, now: Time, peer: &Peer) -> bool {
+        match self.datagrams_only.get(&peer.remote) {
+            Some(until) if *until > now => false,
+            Some(_) => {
+                self.datagrams_only.remove(&peer.remote);
+                true
+            }
+            None => true,
+        }
     }
 
     /// Timer B or F: as a 408. The connection is gone, or never was: as a 503 (8.1.3.1).
@@ -173,9 +195,9 @@ impl Agent {
             Purpose::Invite(leg) => self.invite_failed(now, leg, branch, &asking, status, reason, out),
             Purpose::Reoffer(leg) => self.reoffer_refused(now, leg, branch, status, reason, None, out),
             Purpose::Bye(leg) => self.left(now, leg, out),
-            Purpose::Prack(_) | Purpose::Info(_) | Purpose::Nothing => {}
+            Purpose::Prack(_) | Purpose::Info(_) | Purpose::Lost(_) | Purpose::Nothing => {}
             Purpose::Refer(leg) => self.refer_refused(leg, status, reason, out),
-            Purpose::Notify(leg) => self.notify_refused(leg, status),
+            Purpose::Notify(leg) => self.notify_refused(leg),
             Purpose::Own(request) => self.own_failed(now, request, branch, &asking, status, out),
         }
         if let Some(leg) = asking.purpose.leg() {
@@ -193,7 +215,8 @@ impl Purpose {
             | Self::Prack(leg)
             | Self::Refer(leg)
             | Self::Notify(leg)
-            | Self::Info(leg) => Some(leg),
+            | Self::Info(leg)
+            | Self::Lost(leg) => Some(leg),
             Self::Own(_) | Self::Nothing => None,
         }
     }
@@ -208,7 +231,7 @@ fn client(now: Time, method: &Method, peer: &Peer, bytes: Bytes) -> Client {
 
 /// 18.1.1: what might not fit into one packet goes over a stream, to the same place. Gives the way
 /// back, too.
-pub(super) fn by_size(peer: Peer, bytes: Bytes) -> (Peer, Bytes, Option<Peer>) {
+fn by_size(peer: Peer, bytes: Bytes) -> (Peer, Bytes, Option<Peer>) {
     if peer.transport != Transport::Udp || bytes.len() <= MOST_BYTES_BY_UDP {
         return (peer, bytes, None);
     }
@@ -226,5 +249,9 @@ fn via_over(bytes: &Bytes, from: Transport, to: Transport) -> Bytes {
     changed.into()
 }
 
+/// Carriers are few.
+const MOST_DATAGRAMS_ONLY: usize = 1_024;
+/// Then streams are tried once more.
+const DATAGRAMS_ONLY_FOR: Duration = Duration::from_secs(600);
 /// RFC 3261 18.1.1, where the path's MTU is not known.
 const MOST_BYTES_BY_UDP: usize = 1_300;

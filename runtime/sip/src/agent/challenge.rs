@@ -69,6 +69,8 @@ impl Agent {
                 leg.ours.as_mut().is_some_and(|ours| ours.moved(branch, next, number)).then_some(number)
             }),
             Purpose::Own(id) => self.own.get_mut(&id).and_then(|own| own.moved(branch, next)),
+            // Not in the dialog of the leg.
+            Purpose::Lost(_) => request.cseq().map(|(number, _)| number + 1),
             _ => purpose.leg().and_then(|id| self.legs.get_mut(&id)).map(|leg| {
                 leg.dialog.local_cseq += 1;
                 leg.dialog.local_cseq

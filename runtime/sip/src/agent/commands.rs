@@ -150,7 +150,6 @@ impl Agent {
         let mut writer = self.invite_answer(now, key, id, status, reason)?;
         add_headers(&mut writer, headers, status)?;
         let bytes = writer.empty().map_err(unwritable)?;
-        self.answer_reoffer(now, id, 487, None, out);
         self.put_answer(now, key, status, bytes, out);
         let said = if reason.is_empty() { crate::write::phrase(status) } else { reason };
         self.end(now, id, status, said, false, out);

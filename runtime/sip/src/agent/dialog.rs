@@ -170,11 +170,13 @@ impl Dialog {
 
 impl Far {
     /// UAC (12.1.2): the answer that makes it.
-    pub(crate) fn answered(response: &Message) -> Self {
+    /// Where it names no Contact, it is reached as before.
+    pub(crate) fn answered(response: &Message, before: &str) -> Self {
         let mut far = Self {
             tag: response.tag_text(Name::To).unwrap_or_default(),
+            target: before.to_owned(),
             routes: routes(response, Order::Reversed),
-            ..Self::default()
+            cseq: None,
         };
         far.refresh(response);
         far

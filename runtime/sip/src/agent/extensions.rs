@@ -19,8 +19,6 @@ pub(super) const EVENTS: &str = "refer";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) update: Can,
-    /// Session timers.
-    pub(crate) timer: Can,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +34,6 @@ impl Options {
     pub(crate) fn learn(&mut self, message: &Message) {
         if message.count(Name::Allow) > 0 {
             self.update = Can::from(has(message, Name::Allow, "UPDATE"));
-        }
-        if message.count(Name::Supported) > 0 || message.count(Name::Require) > 0 {
-            self.timer = Can::from(supports(message, "timer"));
         }
     }
 }

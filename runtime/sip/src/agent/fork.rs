@@ -59,7 +59,7 @@ impl Agent {
                 if is_waited_for {
                     self.won(now, id, branch, from, message, out);
                 } else {
-                    self.lost(now, branch, message, out);
+                    self.lost(now, id, branch, message, out);
                 }
             }
             _ if is_waited_for => self.invite_refused(now, id, branch, status, message, out),
@@ -83,7 +83,8 @@ impl Agent {
         // RFC 2543 phones ring without a tag, which makes no dialog.
         if let Some(tag) = message.tag(Name::To) {
             if dialling.early(&tag).is_none() && dialling.early.len() < MOST_BRANCHES {
-                dialling.early.push(Early { far: Far::answered(message), rseq: None, body: None, pracks: 0 });
+                let far = Far::answered(message, &dialog.far.target);
+                dialling.early.push(Early { far, rseq: None, body: None, pracks: 0 });
             }
             let Some(early) = dialling.early_mut(&tag) else { return };
             early.far.refresh(message);
@@ -124,10 +125,13 @@ impl Agent {
     fn won(&mut self, now: Time, id: LegId, branch: Branch, from: Peer, message: &Message, out: &mut Vec<Effect>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Stage::Dialling(dialling) = &mut leg.stage else { return };
-        let mut far = Far::answered(message);
+        let mut far = Far::answered(message, &leg.dialog.far.target);
         let mut body = body::session(message).ok().flatten();
         if let Some(early) = dialling.early_mut(far.tag.as_bytes()) {
             far.cseq = early.far.cseq;
+            if message.count(Name::Contact) == 0 {
+                far.target.clone_from(&early.far.target);
+            }
             // What it said reliably before is what counts (3261 13.2.1).
             body = early.body.take().or(body);
         }
@@ -182,30 +186,26 @@ impl Agent {
     }
 
     /// ACK and BYE to a 200 that nobody waits for any more.
-    fn lost(&mut self, now: Time, branch: Branch, message: &Message, out: &mut Vec<Effect>) {
-        let (Some(from), Some(call_id), Some((cseq, _))) = (message.from(), message.call_id(), message.cseq()) else {
-            return;
-        };
+    fn lost(&mut self, now: Time, id: LegId, branch: Branch, message: &Message, out: &mut Vec<Effect>) {
+        let (Some(from), Some(to)) = (message.from(), message.to()) else { return };
+        let (Some(call_id), Some((cseq, _))) = (message.call_id(), message.cseq()) else { return };
         let Some(asking) = self.clients.get(&branch).filter(|asking| asking.acks.len() < MOST_BRANCHES) else {
             return;
         };
         let peer = asking.peer;
         let local = format!("<{}>", from.uri);
-        let mut dialog = Dialog::dialling(&local, "sip:nobody@invalid", Vec::new(), peer, &mut self.chance);
-        if let Some(to) = message.to() {
-            dialog.remote = format!("<{}>", to.uri);
-        }
+        let mut dialog = Dialog::dialling(&local, to.uri.as_str(), Vec::new(), peer, &mut self.chance);
         dialog.call_id = call_id;
         dialog.local_tag = from.tag().unwrap_or_default();
         // Beyond every number that the leg has used in this dialog.
         dialog.local_cseq = cseq + MOST_PRACKS * MOST_BRANCHES as u32;
-        dialog.far = Far::answered(message);
+        dialog.far = Far::answered(message, to.uri.as_str());
         let (ack, _) = dialog.write(&dialog.far, &Method::Ack, cseq, &self.settings, &mut self.chance);
         let peer = dialog.next_hop();
         let Ok(bytes) = ack.empty() else { return };
         self.put_ack(branch, Ack { tag: dialog.far.tag.clone(), peer, bytes }, out);
         let (bye, bye_branch) = dialog.request(&Method::Bye, &self.settings, &mut self.chance);
-        self.ask(now, peer, bye_branch, Method::Bye, Purpose::Nothing, bye, out);
+        self.ask(now, peer, bye_branch, Method::Bye, Purpose::Lost(id), bye, out);
     }
 
     /// A final answer that is none of 2xx.

@@ -1,5 +1,7 @@
 //! An INVITE that wants in, until it is acknowledged (RFC 3261 9.2, 13.3).
 
+use std::time::Duration;
+
 use super::body;
 use super::border::{Door, Effect, Event, Invite, LegId, Peer, Refusal};
 use super::chance::Key;
@@ -12,6 +14,7 @@ use super::requests::Request;
 use super::{Agent, replaces};
 use crate::header::Name;
 use crate::message::{Message, Method};
+use crate::scan;
 use crate::transaction::{Again, Time};
 
 impl Agent {
@@ -80,7 +83,9 @@ impl Agent {
                     serving.running = Some(running);
                 }
                 let reliable = Reliable::new(message, &mut self.chance);
-                let incoming = Incoming { transaction: key, cseq, remind: None, reliable, offer: offer_in };
+                let expires = message.first(Name::Expires).and_then(|value| scan::number::<u32>(&value));
+                let expires = expires.map(|seconds| now + Duration::from_secs(seconds.into()));
+                let incoming = Incoming { transaction: key, cseq, expires, remind: None, reliable, offer: offer_in };
                 let mut options = Options::default();
                 options.learn(message);
                 self.add_leg(id, Leg::new(dialog, Stage::Incoming(Box::new(incoming)), options, &self.settings));
@@ -140,7 +145,6 @@ impl Agent {
         let Some(id) = leg else { return };
         match self.legs.get(&id) {
             Some(Leg { stage: Stage::Incoming(_), .. }) => {
-                self.answer_reoffer(now, id, 487, None, out);
                 self.answer_invite(now, id, 487, "", out);
                 self.end(now, id, 487, &reason_text(message, "cancelled"), true, out);
             }
@@ -191,6 +195,11 @@ impl Agent {
     pub(super) fn incoming_tick(&mut self, now: Time, id: LegId, out: &mut Vec<Effect>) {
         self.reliable_tick(now, id, out);
         let Some(Leg { stage: Stage::Incoming(incoming), .. }) = self.legs.get_mut(&id) else { return };
+        if incoming.expires.take_if(|at| *at <= now).is_some() && incoming.reliable.held().is_none() {
+            self.answer_invite(now, id, 487, "Expired", out);
+            self.end(now, id, 487, "the invitation has expired", true, out);
+            return;
+        }
         if incoming.remind.is_none_or(|at| at > now) {
             return;
         }

@@ -62,6 +62,8 @@ pub(crate) struct Incoming {
     pub(crate) transaction: Key,
     /// The INVITE's own number, whatever comes within the early dialog: its ACK has it.
     pub(crate) cseq: u32,
+    /// When the caller wants no answer any more (13.3.1).
+    pub(crate) expires: Option<Time>,
     /// When the caller is told again that it rings (13.3.1.1).
     pub(crate) remind: Option<Time>,
     pub(crate) reliable: Reliable,
@@ -147,7 +149,7 @@ impl Leg {
             Stage::Dialling(dialling) => Some(dialling.deadline()),
             Stage::Incoming(incoming) => {
                 let reliable = incoming.reliable.deadline();
-                [incoming.remind, reliable].into_iter().flatten().min()
+                [incoming.remind, incoming.expires, reliable].into_iter().flatten().min()
             }
             Stage::Up | Stage::Leaving { .. } => None,
         };

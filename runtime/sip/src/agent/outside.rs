@@ -41,7 +41,7 @@ const MOST_OWN: usize = 10_000;
 const MOST_PEERS: usize = 16;
 
 impl Agent {
-    /// Sends a request outside of dialogs to the first of `to` that can be reached; the end of it
+    /// Sends a request outside of dialogs, which makes none, to the first of `to` that can be reached; the end of it
     /// is an [`Effect::Response`]. `headers` may hold From (with its tag), To, Call-ID, CSeq (the
     /// number alone) and Contact, which are made otherwise; a body needs its Content-Type there.
     /// A later request that answers to the same Call-ID must count on from the CSeq that the
@@ -60,6 +60,10 @@ impl Agent {
         credentials: Option<Credentials>,
         out: &mut Vec<Effect>,
     ) {
+        if matches!(method, Method::Invite | Method::Ack | Method::Cancel) {
+            out.push(Effect::Response { request: id, result: Err(405) });
+            return;
+        }
         let mut rest: VecDeque<_> = to.into_iter().take(MOST_PEERS).collect();
         let (Some(peer), false) = (rest.pop_front(), self.own.len() >= MOST_OWN || self.own.contains_key(&id)) else {
             out.push(Effect::Response { request: id, result: Err(503) });

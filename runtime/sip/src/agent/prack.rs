@@ -198,7 +198,6 @@ impl Agent {
         let Some(waiting) = &mut incoming.reliable.unacknowledged else { return };
         if waiting.until <= now {
             // 3: it is refused with a 5xx.
-            self.answer_reoffer(now, id, 487, None, out);
             self.answer_invite(now, id, 504, "No PRACK came", out);
             self.end(now, id, 504, "no PRACK", false, out);
         } else if waiting.again.is_due(now)

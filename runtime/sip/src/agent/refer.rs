@@ -171,7 +171,7 @@ impl Agent {
     }
 
     /// RFC 6665 4.2.2: it wants no more, or cannot hear it.
-    pub(super) fn notify_refused(&mut self, id: LegId, _status: u16) {
+    pub(super) fn notify_refused(&mut self, id: LegId) {
         if let Some(leg) = self.legs.get_mut(&id) {
             leg.subscription.take_if(|it| matches!(it.phase, Phase::Active { .. }));
         }

@@ -7,7 +7,9 @@ use super::body;
 use super::border::{Effect, Event, LegId, No};
 use super::extensions::{ALLOW, SUPPORTED};
 use super::leg::{Accepted, AcceptedKind, Leg, OfferIn, Reoffer, ReofferKind, Stage};
+use super::reoffer::Ours;
 use super::requests::Request;
+use crate::header::Name;
 use crate::message::Method;
 use crate::transaction::Time;
 
@@ -31,7 +33,7 @@ impl Agent {
             (_, Some(_)) => ReofferKind::Invite,
             (_, None) => ReofferKind::InviteAsking,
         };
-        let tag = message.tag_text(crate::header::Name::From).unwrap_or_default();
+        let tag = message.tag_text(Name::From).unwrap_or_default();
         let Some(leg) = self.legs.get(&id) else { return };
         match may_offer(leg, kind, &tag) {
             Turn::Yes => {}
@@ -73,7 +75,7 @@ impl Agent {
         leg.options.learn(message);
         match &mut leg.stage {
             Stage::Dialling(dialling) => {
-                if let Some(early) = dialling.early_mut(&message.tag(crate::header::Name::From).unwrap_or_default()) {
+                if let Some(early) = dialling.early_mut(&message.tag(Name::From).unwrap_or_default()) {
                     early.far.refresh(message);
                 }
             }
@@ -104,7 +106,7 @@ impl Agent {
             return Err(No::State("offered nothing"));
         }
         self.answer_reoffer(now, id, status, body, out);
-        self.reoffer_tick(now, id, out);
+        self.settled(now, id, out);
         Ok(())
     }
 
@@ -148,9 +150,6 @@ impl Agent {
             }
             leg.accepted = kind.map(|kind| Accepted::new(now, bytes, peer, reoffer.cseq, kind)).or(leg.accepted.take());
         }
-        if reoffer.kind == ReofferKind::Prack || !is_up {
-            self.let_answer_go(now, id, out);
-        }
         self.schedule_leg(id);
     }
 
@@ -159,7 +158,14 @@ impl Agent {
         let Some(leg) = self.legs.get(&id) else { return };
         if leg.reoffer.as_ref().is_some_and(|reoffer| reoffer.until <= now) {
             self.answer_reoffer(now, id, 500, None, out);
+            self.settled(now, id, out);
         }
+    }
+
+    /// What waited for the end of their offer has its turn: the 200 of the call, or an offer of ours.
+    fn settled(&mut self, now: Time, id: LegId, out: &mut Vec<Effect>) {
+        self.let_answer_go(now, id, out);
+        self.reoffer_tick(now, id, out);
     }
 }
 
@@ -175,7 +181,7 @@ fn may_offer(leg: &Leg, kind: ReofferKind, tag: &str) -> Turn {
     if leg.reoffer.is_some() {
         return Turn::Theirs;
     }
-    if leg.ours.as_ref().is_some_and(super::reoffer::Ours::is_open) {
+    if leg.ours.as_ref().is_some_and(Ours::is_open) {
         return Turn::Ours;
     }
     match &leg.stage {

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use super::Agent;
 use super::border::LegId;
 use super::leg::{Leg, Stage};
-use crate::header::Params;
+use crate::header::{Name, Params};
 use crate::message::Message;
 use crate::uri::{Uri, unescape};
 
@@ -93,7 +93,6 @@ impl Agent {
 
     /// The URI that a REFER names, without the headers that are asked for with it; and the leg.
     pub(super) fn read_refer_to(&self, message: &Message) -> Option<(String, Option<LegId>)> {
-        use crate::header::Name;
         let [target] = message.addresses(Name::ReferTo).try_into().ok()?;
         let leg = Replaces::of_uri(&target.uri).and_then(|replaces| self.named_by(&replaces));
         Some((target.uri.to_string(), leg))

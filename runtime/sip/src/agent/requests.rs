@@ -57,6 +57,7 @@ impl Agent {
             machine,
             request: message.clone(),
             peer: back_to(peer, &via),
+            via,
             leg: None,
             running: None,
             deadline: None,
@@ -167,13 +168,7 @@ impl Agent {
         if let Stage::Dialling(_) = &leg.stage {
             return;
         }
-        let is_ringing = matches!(leg.stage, Stage::Incoming(_));
-        // What still waits is answered 487.
-        self.answer_reoffer(now, id, 487, None, out);
-        self.answer_referral(now, id, 487, out);
-        if is_ringing {
-            self.answer_invite(now, id, 487, "", out);
-        }
+        self.answer_invite(now, id, 487, "", out);
         self.end(now, id, 0, &reason_text(message, ""), true, out);
     }
 

@@ -71,8 +71,8 @@ impl Agent {
                 200..300 => self.refer_accepted(id, out),
                 _ => self.refer_refused(id, status, &message.reason(), out),
             },
-            Purpose::Notify(id) if status >= 300 => self.notify_refused(id, status),
-            Purpose::Notify(_) | Purpose::Prack(_) | Purpose::Info(_) | Purpose::Nothing => {}
+            Purpose::Notify(id) if status >= 300 => self.notify_refused(id),
+            Purpose::Notify(_) | Purpose::Prack(_) | Purpose::Info(_) | Purpose::Lost(_) | Purpose::Nothing => {}
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) const MOST_SERVERS: usize = 65_536;
 pub(super) struct Serving {
     pub(super) machine: Server,
     pub(super) request: Message,
+    /// Its top one.
+    pub(super) via: Via,
     /// Where answers go.
     pub(super) peer: Peer,
     pub(super) leg: Option<LegId>,
@@ -114,16 +116,17 @@ impl Agent {
             return;
         }
         // Of another version, it may be one that we cannot read; it came from somewhere.
-        let Some(via) = request.first(Name::Via) else { return };
+        let Some(given) = request.first(Name::Via) else { return };
+        let via = request.top_via();
         // 8.2.7: the same request is answered with the same tag, though nothing is kept of it.
-        let tag = self.chance.token_of(&via);
+        let tag = self.chance.token_of(&given);
         let oc = self.oc(now);
-        let mut writer = Writer::answer(request, peer.remote, status, reason, Some(&tag), oc.as_deref());
+        let mut writer = Writer::answer(request, via.as_ref(), peer.remote, status, reason, Some(&tag), oc.as_deref());
         writer.header("Server", &self.settings.product);
         for (name, value) in headers {
             writer.header(name, value);
         }
-        let to = request.top_via().map_or(peer, |via| back_to(peer, &via));
+        let to = via.map_or(peer, |via| back_to(peer, &via));
         if let Ok(bytes) = writer.empty() {
             out.push(Effect::Send { peer: to, bytes });
         }
@@ -178,7 +181,15 @@ impl Agent {
         tag: Option<&str>,
     ) -> Writer {
         let oc = self.oc(now);
-        let mut writer = Writer::answer(&serving.request, serving.peer.remote, status, reason, tag, oc.as_deref());
+        let mut writer = Writer::answer(
+            &serving.request,
+            Some(&serving.via),
+            serving.peer.remote,
+            status,
+            reason,
+            tag,
+            oc.as_deref(),
+        );
         writer.header("Server", &self.settings.product);
         writer
     }

@@ -112,12 +112,11 @@ impl Agent {
 
     /// 7.2: what the far end's 2xx says holds.
     pub(super) fn begin_session_timer(&mut self, now: Time, id: LegId, response: &Message) {
-        let least = self.settings.min_session;
         let Some(leg) = self.legs.get_mut(&id) else { return };
         leg.timer = session_expires(response).map(|(interval, refresher)| {
             let refresher = if refresher == Some(Named::Uas) { Refresher::Them } else { Refresher::Us };
-            // Nothing makes us refresh faster than we let others.
-            SessionTimer::new(now, interval.max(least), refresher)
+            // Nobody may have it shorter, whatever it says.
+            SessionTimer::new(now, interval.max(USUAL_LEAST), refresher)
         });
         if leg.timer.is_none() {
             leg.described = None;

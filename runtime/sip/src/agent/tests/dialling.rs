@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::agent::{Command, Credentials, Dial, Event, No, Peer, Transport};
+use crate::write::Writer;
 use crate::{Message, Name};
 
 use super::net::{CALLEE, CALLER, LEG, Net, Weather};
@@ -127,6 +128,20 @@ fn of_a_fork_one_wins_and_the_others_are_hung_up_on() {
 }
 
 #[test]
+fn who_names_no_contact_is_reached_as_before() {
+    let mut net = alone();
+    net.dial();
+    let invite = net.last(CALLER, "INVITE");
+    let source = "192.0.2.1:5060".parse().unwrap();
+    for tag in ["t1", "t2"] {
+        let writer = Writer::response_to(&invite, source, 200, "", Some(tag));
+        net.deliver(CALLER, writer.empty().unwrap());
+    }
+    assert_eq!(net.sent(CALLER, "ACK sip:bob@192.0.2.2 SIP/2.0"), 2);
+    assert_eq!(net.sent(CALLER, "BYE sip:bob@192.0.2.2 SIP/2.0"), 1, "to the one that came late");
+}
+
+#[test]
 fn a_branch_that_hangs_up_early_is_not_the_end() {
     let mut net = alone();
     net.dial();
@@ -190,6 +205,21 @@ fn a_trunks_challenge_is_answered_in_every_request_that_it_challenges() {
 }
 
 #[test]
+fn a_branch_that_lost_is_hung_up_on_with_credentials_too() {
+    let mut net = alone();
+    dial(&mut net, |dial| dial.credentials = credentials(None));
+    let invite = net.last(CALLER, "INVITE");
+    answer(&mut net, &invite, 200, "t1", &[], "one");
+    answer(&mut net, &invite, 200, "t2", &[], "two");
+    let bye = net.last(CALLER, "BYE sip:t2");
+    answer(&mut net, &bye, 407, "t2", &[("Proxy-Authenticate", CHALLENGE)], "");
+    let again = net.last(CALLER, "BYE sip:t2");
+    assert_eq!(again.cseq().unwrap().0, bye.cseq().unwrap().0 + 1);
+    assert_eq!(again.count(Name::ProxyAuthorization), 1);
+    assert!(!net.has_ended(CALLER));
+}
+
+#[test]
 fn what_we_were_not_given_is_not_said() {
     for given in [None, credentials(Some("another"))] {
         let mut net = alone();
@@ -243,6 +273,15 @@ fn what_is_too_long_for_a_datagram_goes_by_a_stream_and_back_again() {
     let invite = net.last(CALLER, "INVITE");
     answer(&mut net, &invite, 200, "t", &[], "answer");
     assert!(matches!(net.told[CALLER].last(), Some(Event::Answered { .. })));
+    // Nobody waits for the refusal again, for ten minutes.
+    let transports = |net: &Net| net.wire[CALLER].iter().map(|(peer, _)| peer.transport).collect::<Vec<_>>();
+    net.command(CALLER, Command::Reoffer { body: vec![b'x'; 1_400] });
+    assert_eq!(transports(&net).last(), Some(&Transport::Udp));
+    let reinvite = net.last(CALLER, "INVITE");
+    answer(&mut net, &reinvite, 200, "t", &[], "answer");
+    net.pass(Duration::from_secs(601));
+    net.command(CALLER, Command::Reoffer { body: vec![b'x'; 1_400] });
+    assert_eq!(transports(&net).last(), Some(&Transport::Tcp));
 }
 
 #[test]

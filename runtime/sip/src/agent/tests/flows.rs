@@ -3,6 +3,7 @@
 use crate::agent::{Command, Event, No, Refusal, Transport};
 
 use super::net::{CALLEE, CALLER, Net, Weather};
+use super::phone::{request, tag_of};
 
 fn up() -> Net {
     let mut net = Net::calm();
@@ -150,21 +151,6 @@ fn commands_out_of_place_are_refused_by_name() {
     net.command(CALLEE, Command::Answer { body: vec![], headers: evil });
     assert!(matches!(net.told[CALLEE].last(), Some(Event::Reply { result: Err(No::Invalid(_)), .. })));
     assert_eq!(net.sent(CALLEE, "SIP/2.0 200"), 0);
-}
-
-/// A phone by hand, towards the callee.
-fn request(method: &str, branch: &str, to_tag: &str, cseq: u32, more: &str) -> String {
-    let colon = if to_tag.is_empty() { "" } else { ";tag=" };
-    format!(
-        "{method} sip:bob@192.0.2.2 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch};rport\nMax-Forwards: 70\n\
-         From: <sip:a@192.0.2.1>;tag=ft\nTo: <sip:bob@192.0.2.2>{colon}{to_tag}\nCall-ID: by-hand\nCSeq: {cseq} {method}\n\
-         Contact: <sip:a@192.0.2.1:5060>\n{more}"
-    )
-}
-
-fn tag_of(net: &Net) -> String {
-    // The dialog's tag is in every answer but the 100.
-    net.agents[CALLEE].legs.values().next().unwrap().dialog.local_tag.clone()
 }
 
 #[test]

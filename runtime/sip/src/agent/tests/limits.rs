@@ -3,20 +3,9 @@
 use std::time::Duration;
 
 use super::net::{CALLEE, CALLER, Net};
+use super::phone::{request, tag_of};
 use crate::agent::{Command, Dial, Effect, Event, Refusal};
 use crate::{Limits, Message};
-
-fn request(method: &str, branch: &str, to_tag: &str, cseq: u32, more: &str) -> String {
-    let colon = if to_tag.is_empty() { "" } else { ";tag=" };
-    format!(
-        "{method} sip:bob@192.0.2.2 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch};rport\nMax-Forwards: 70\n\
-         From: <sip:a@192.0.2.1>;tag=ft\nTo: <sip:bob@192.0.2.2>{colon}{to_tag}\nCall-ID: by-hand\nCSeq: {cseq} {method}\n\
-         Contact: <sip:a@192.0.2.1:5060>\n{more}"
-    )
-}
-fn tag_of(net: &Net) -> String {
-    net.agents[CALLEE].legs.values().next().unwrap().dialog.local_tag.clone()
-}
 
 /// rings, then vanishes; the caller hangs up / times out. Everything must be empty in the end.
 #[test]
@@ -89,6 +78,28 @@ fn protocol_headers_given_by_the_user_are_refused() {
         let last = format!("{:?}", net.told[CALLEE].last());
         assert!(last.contains("Invalid"), "{name}: {last}");
     }
+}
+
+/// 13.3.1: a caller says how long the invitation holds.
+#[test]
+fn an_invitation_expires() {
+    let mut net = Net::calm();
+    net.deliver_text(CALLEE, &request("INVITE", "1", "", 1, "Expires: 30\n\n"));
+    net.command(CALLEE, Command::Ring { status: 180, body: None });
+    net.pass(Duration::from_secs(29));
+    assert!(!net.has_ended(CALLEE));
+    net.pass(Duration::from_secs(2));
+    assert_eq!(net.end(CALLEE), (487, true));
+    assert!(net.sent(CALLEE, "SIP/2.0 487") > 0);
+    net.pass(Duration::from_secs(60));
+    assert!(net.is_empty());
+    // One that was answered is a call.
+    net.told[CALLEE].clear();
+    net.deliver_text(CALLEE, &request("INVITE", "2", "", 2, "Expires: 5\n\n"));
+    net.answer();
+    net.deliver_text(CALLEE, &request("ACK", "3", &tag_of(&net), 2, "\n"));
+    net.pass(Duration::from_secs(20));
+    assert!(!net.has_ended(CALLEE));
 }
 
 /// one refused INVITE: how many datagrams go out to a source that may be forged?

@@ -47,8 +47,9 @@ fn options_finds_out_whether_somebody_is_there() {
     send(&mut net, 2, vec![nowhere], Method::Options, &[]);
     send(&mut net, 3, vec![], Method::Options, &[]);
     send(&mut net, 4, vec![to], Method::Options, &[("X-Evil", "a\r\nb")]);
+    send(&mut net, 6, vec![to], Method::Invite, &[]);
     net.pass_ms(33_000);
-    assert_eq!(statuses(&net)[1..], [(3, Err(503)), (4, Err(400)), (2, Err(408))]);
+    assert_eq!(statuses(&net)[1..], [(3, Err(503)), (4, Err(400)), (6, Err(405)), (2, Err(408))]);
     // Two places: the second one has its turn.
     send(&mut net, 5, vec![nowhere, to], Method::Options, &[]);
     net.pass_ms(33_000);

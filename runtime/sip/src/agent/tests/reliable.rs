@@ -203,3 +203,35 @@ fn as_a_caller_an_update_in_the_early_dialog_is_answered_once_ours_is() {
     inside(&mut net, &invite, "INFO", "t1", 2, "\n");
     assert_eq!(net.sent(CALLER, "SIP/2.0 500"), 1, "the early dialog's numbers go on");
 }
+
+#[test]
+fn a_cancel_while_an_offer_is_thought_about_ends_it_all() {
+    for method in ["CANCEL", "BYE"] {
+        let mut net = Net::calm();
+        net.deliver_text(CALLEE, &request("INVITE", "1", "", 1, &format!("Supported: 100rel\n{}", session("offer"))));
+        net.command(CALLEE, ring("early"));
+        let tag = tag_of(&net);
+        let rack = format!("RAck: {} 1 INVITE\n", net.last(CALLEE, "SIP/2.0 183").text(Name::RSeq).unwrap());
+        net.answer();
+        net.deliver_text(CALLEE, &request("PRACK", "2", &tag, 2, &(rack + &session("more"))));
+        match method {
+            "CANCEL" => net.deliver_text(CALLEE, &request(method, "1", "", 1, "\n")),
+            _ => net.deliver_text(CALLEE, &request(method, "3", &tag, 3, "\n")),
+        }
+        assert_eq!(net.sent(CALLEE, "SIP/2.0 487"), 2, "of the PRACK, and of the INVITE");
+        assert_eq!(net.sent(CALLEE, "SIP/2.0 200"), 1, "of the {method}");
+        assert!(net.has_ended(CALLEE));
+        net.pass_ms(100_000);
+        assert!(net.is_empty());
+    }
+}
+
+#[test]
+fn the_end_of_the_driver_answers_what_waits() {
+    let mut net = Net::calm();
+    net.deliver_text(CALLEE, &request("INVITE", "1", "", 1, &session("offer")));
+    net.with_agent(CALLEE, |agent, now, out| agent.close(now, out));
+    assert_eq!((net.sent(CALLEE, "SIP/2.0 503"), net.end(CALLEE)), (1, (503, false)));
+    net.pass_ms(100_000);
+    assert!(net.is_empty());
+}
