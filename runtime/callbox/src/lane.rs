@@ -1,4 +1,5 @@
-//! A lane: one thread that owns calls. No call's state is ever touched by another thread.
+//! A lane owns calls. It lives on one thread, and no call's state is ever touched by another: either
+//! on a thread of its own, or on that of signalling, which calls talk with most.
 //!
 //! What happens to a call comes in as a [`Message`]; the call brain says what follows; `drive`
 //! carries that to the drivers. A lane waits for nothing else: no database, no module, no packet.
@@ -120,20 +121,38 @@ impl Lane {
         }
     }
 
-    /// Until it is told to stop.
+    /// On a thread of its own, until it is told to stop.
     pub fn run(mut self) {
         let mut batch = Vec::new();
         loop {
             self.inbox.take(self.until_deadline(), &mut batch);
-            let count = batch.len();
-            for message in batch.drain(..) {
-                if self.hear(message).is_break() {
-                    return;
-                }
+            if self.work_off(&mut batch).is_break() {
+                return;
             }
-            self.inbox.done(count);
-            self.wake_due();
         }
+    }
+
+    /// Beside others on a thread, until it is told to stop.
+    pub async fn run_beside(mut self) {
+        let mut batch = Vec::new();
+        loop {
+            self.inbox.taken(self.until_deadline(), &mut batch).await;
+            if self.work_off(&mut batch).is_break() {
+                return;
+            }
+            // Others have their turn, however much comes.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn work_off(&mut self, batch: &mut Vec<Message>) -> ControlFlow<()> {
+        let count = batch.len();
+        for message in batch.drain(..) {
+            self.hear(message)?;
+        }
+        self.inbox.done(count);
+        self.wake_due();
+        ControlFlow::Continue(())
     }
 
     fn until_deadline(&self) -> Option<Duration> {

@@ -18,6 +18,7 @@ impl Backend {
         let gauge = |name: &'static str, value: usize| metrics::gauge!(name).set(value as f64);
         gauge("calls", parts.lanes.calls());
         gauge("sip_legs", parts.signal.open_legs());
+        gauge("outbound_legs", parts.drive.outbounds.legs());
         gauge("media_legs", parts.media.open_legs());
         gauge("sandbox_instances", parts.sandbox.live());
         gauge("ledger_waiting", writer.waiting);

@@ -83,7 +83,11 @@ impl Node {
 
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let or_cores = |count: usize| if count == 0 { cores } else { count };
-        let inboxes = (0..or_cores(config.node.lanes)).map(|_| Inbox::new(config.node.lane_queue)).collect();
+        let lane_threads = if config.node.lanes == 0 { lane_threads(cores) } else { config.node.lanes };
+        let inboxes = match lane_threads {
+            0 => vec![Inbox::of_task(config.node.lane_queue)],
+            threads => (0..threads).map(|_| Inbox::of_thread(config.node.lane_queue)).collect(),
+        };
         let lanes = Arc::new(Lanes::new(inboxes));
 
         let recordings = folder.join("recordings");
@@ -175,16 +179,16 @@ impl Node {
             outbounds: outbounds.clone(),
             local: local_address(&config),
         };
-        let threads = lanes
-            .all()
-            .iter()
-            .enumerate()
-            .map(|(number, inbox)| {
-                let lane = Lane::new(number as u8, clock, inbox.clone(), drive.clone());
-                std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.run())
-            })
-            .collect::<std::io::Result<Vec<_>>>()
-            .context("cannot start a lane's thread")?;
+        let mut threads = Vec::new();
+        for (number, inbox) in lanes.all().iter().enumerate() {
+            let lane = Lane::new(number as u8, clock, inbox.clone(), drive.clone());
+            if lane_threads == 0 {
+                signal_handle.accompany(Box::new(move || Box::pin(lane.run_beside())));
+                continue;
+            }
+            let thread = std::thread::Builder::new().name(format!("lane-{number}")).spawn(move || lane.run());
+            threads.push(thread.context("cannot start a lane's thread")?);
+        }
 
         let api_config = callbox_api::Config {
             listen: config.api.listen,
@@ -305,6 +309,12 @@ impl Node {
     }
 }
 
+/// On small machines calls are on signalling's thread: one thread does some thousand calls a second,
+/// and what is said between two threads costs more than what is done about it.
+fn lane_threads(cores: usize) -> usize {
+    if cores <= SMALL { 0 } else { cores / 2 }
+}
+
 /// The node's own sockets, and what the operator said.
 fn egress_rules(config: &Config) -> EgressRules {
     let everywhere = |address: SocketAddr| {
@@ -423,6 +433,8 @@ fn media_priority_is_low(drive: &Drive) -> bool {
     drive.media.priority() == "normal"
 }
 
+/// Cores of a small machine.
+const SMALL: usize = 4;
 const HANG_UP_WITHIN: Duration = Duration::from_secs(10);
 const FLUSH_WITHIN: Duration = Duration::from_secs(30);
 /// A renewal may still be on its way to the store.

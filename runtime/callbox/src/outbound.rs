@@ -140,7 +140,7 @@ impl Outbounds {
         (state.guard.today(tenant, now.wall), u32::try_from(legs).unwrap_or(u32::MAX))
     }
 
-    /// Legs that are counted; for the metrics.
+    /// Legs that are counted.
     pub fn legs(&self) -> usize {
         self.state().guard.legs()
     }

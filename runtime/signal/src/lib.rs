@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod companions;
 mod config;
 mod connections;
 mod core;
@@ -33,6 +34,7 @@ mod translate;
 mod trunks;
 mod wire;
 
+pub use companions::Companion;
 pub use config::{Clients, Config, Identity, Listen, Tls, Transport};
 pub use service::{Handle, Service};
 

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::LocalSet;
 
+use crate::companions::{Companions, welcome};
 use crate::config::{Config, Transport};
 use crate::core::{Core, Parts};
 use crate::errands::Errands;
@@ -22,6 +23,7 @@ pub(crate) fn run(
     sockets: Vec<(Transport, Socket)>,
     queue: mpsc::Receiver<(LegKey, LegCommand)>,
     errands: Arc<Errands>,
+    companions: Companions,
     stopped: oneshot::Receiver<()>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -54,6 +56,7 @@ pub(crate) fn run(
         let rearmed = core.borrow().rearmed.clone();
         tokio::task::spawn_local(commands(core.clone(), queue));
         tokio::task::spawn_local(carry_out(core.clone(), errands));
+        tokio::task::spawn_local(welcome(companions));
         tokio::task::spawn_local(timers(core.clone(), rearmed));
         let _ = stopped.await;
         core.borrow_mut().close();

@@ -9,6 +9,7 @@ use std::time::Duration;
 use callbox_model::{LegCommand, LegEvent, LegKey, Refused, Registration, UserId};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::companions::Companion;
 use crate::config::{Config, Transport};
 use crate::core::{Parts, Seeds};
 use crate::errands::Errands;
@@ -31,6 +32,7 @@ pub struct Handle {
     keys: Arc<Keys>,
     book: Arc<Book>,
     errands: Arc<Errands>,
+    companions: mpsc::UnboundedSender<Companion>,
 }
 
 impl Service {
@@ -55,6 +57,7 @@ impl Service {
             .collect();
         let (commands, queue) = mpsc::channel(config.commands);
         let (stop, stopped) = oneshot::channel();
+        let (companions, welcomed) = mpsc::unbounded_channel();
         let legs = Arc::new(AtomicUsize::new(0));
         let (book, errands) = (Arc::<Book>::default(), Arc::<Errands>::default());
         let handle = Handle {
@@ -65,6 +68,7 @@ impl Service {
             keys: keys.clone(),
             book: book.clone(),
             errands: errands.clone(),
+            companions,
         };
         // Before anything may come: a call finds the phones that were there.
         let mut registrations = Registrations::new(&config, chance()?, book);
@@ -73,7 +77,7 @@ impl Service {
         let parts = Parts { chance: seeds, admission, events, legs, keys, listening, registrations };
         let thread = std::thread::Builder::new()
             .name("signal".to_owned())
-            .spawn(move || run::run(config, parts, sockets, queue, errands, stopped))
+            .spawn(move || run::run(config, parts, sockets, queue, errands, welcomed, stopped))
             .map_err(Error::Thread)?;
         Ok((Self { thread: Some(thread), stop: Some(stop) }, handle))
     }
@@ -102,6 +106,13 @@ impl Handle {
             }
         };
         (self.events)(leg, LegEvent::Reply { ask, result: Err(why) });
+    }
+
+    /// Runs something beside signalling, on its thread. It must wait as signalling does: never but by
+    /// awaiting. Dropped with the thread.
+    pub fn accompany(&self, companion: Companion) {
+        // The thread is gone: so is the node.
+        let _ = self.companions.send(companion);
     }
 
     pub fn listening(&self) -> &[(Transport, SocketAddr)] {

@@ -177,6 +177,14 @@ impl Message {
         Ok(Self { bytes, start, headers: headers.into(), body })
     }
 
+    /// Gives its memory back. What is left of it says nothing.
+    pub(crate) fn forget(&mut self) {
+        self.bytes = Bytes::new();
+        self.start = StartLine::Response { status: 0, reason: 0..0 };
+        self.headers = Arc::default();
+        self.body = 0..0;
+    }
+
     pub(crate) fn set_body(&mut self, body: Range<usize>) {
         self.body = body;
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use callbox_model::{LegEvent, MediaEvent};
+use tokio::sync::Notify;
 
 use super::Message;
 
@@ -19,10 +20,18 @@ pub struct Inbox(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    rings: Condvar,
+    bell: Bell,
     /// Of `state`, readable without its lock; what is being worked on is in it.
     count: AtomicUsize,
     capacity: usize,
+}
+
+/// How the lane is woken.
+enum Bell {
+    /// It has a thread of its own.
+    Thread(Condvar),
+    /// It is a task among others.
+    Task(Notify),
 }
 
 #[derive(Default)]
@@ -41,8 +50,18 @@ enum LaneState {
 }
 
 impl Inbox {
-    pub fn new(capacity: usize) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), rings: Condvar::new(), count: AtomicUsize::new(0), capacity }))
+    /// Of a lane that has a thread of its own.
+    pub fn of_thread(capacity: usize) -> Self {
+        Self::new(capacity, Bell::Thread(Condvar::new()))
+    }
+
+    /// Of a lane that runs beside others on a thread.
+    pub fn of_task(capacity: usize) -> Self {
+        Self::new(capacity, Bell::Task(Notify::new()))
+    }
+
+    fn new(capacity: usize, bell: Bell) -> Self {
+        Self(Arc::new(Shared { state: Mutex::default(), bell, count: AtomicUsize::new(0), capacity }))
     }
 
     pub fn send(&self, message: Message) {
@@ -55,8 +74,10 @@ impl Inbox {
             state.lane = LaneState::Woken;
         }
         drop(state);
-        if must_ring {
-            self.0.rings.notify_one();
+        match &self.0.bell {
+            _ if !must_ring => {}
+            Bell::Thread(bell) => bell.notify_one(),
+            Bell::Task(bell) => bell.notify_one(),
         }
     }
 
@@ -67,17 +88,40 @@ impl Inbox {
     /// Everything that has come, into an empty `batch`. Waits for it, but no longer than `wait`.
     pub(super) fn take(&self, wait: Option<Duration>, batch: &mut Vec<Message>) {
         let mut state = self.state();
-        if !state.waiting.iter().any(|message| !message.is_patient()) {
+        if state.is_quiet()
+            && let Bell::Thread(bell) = &self.0.bell
+        {
             state.lane = LaneState::Asleep;
             let asleep = |state: &mut State| state.lane == LaneState::Asleep;
             state = match wait {
-                None => self.0.rings.wait_while(state, asleep).unwrap_or_else(PoisonError::into_inner),
-                Some(wait) => {
-                    self.0.rings.wait_timeout_while(state, wait, asleep).unwrap_or_else(PoisonError::into_inner).0
-                }
+                None => bell.wait_while(state, asleep).unwrap_or_else(PoisonError::into_inner),
+                Some(wait) => bell.wait_timeout_while(state, wait, asleep).unwrap_or_else(PoisonError::into_inner).0,
             };
-            state.lane = LaneState::Awake;
         }
+        state.lane = LaneState::Awake;
+        std::mem::swap(&mut state.waiting, batch);
+    }
+
+    /// As [`Self::take`], for a task.
+    pub(super) async fn taken(&self, wait: Option<Duration>, batch: &mut Vec<Message>) {
+        if let Bell::Task(bell) = &self.0.bell {
+            let is_quiet = {
+                let mut state = self.state();
+                let is_quiet = state.is_quiet();
+                if is_quiet {
+                    state.lane = LaneState::Asleep;
+                }
+                is_quiet
+            };
+            match wait {
+                _ if !is_quiet => {}
+                None => bell.notified().await,
+                // What rings between the look and the wait is kept by the bell.
+                Some(wait) => drop(tokio::time::timeout(wait, bell.notified()).await),
+            }
+        }
+        let mut state = self.state();
+        state.lane = LaneState::Awake;
         std::mem::swap(&mut state.waiting, batch);
     }
 
@@ -88,6 +132,13 @@ impl Inbox {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Nothing is here that does not want to wait.
+    fn is_quiet(&self) -> bool {
+        self.waiting.iter().all(Message::is_patient)
     }
 }
 
@@ -114,7 +165,7 @@ mod tests {
 
     #[test]
     fn what_is_patient_comes_along_with_what_is_not() {
-        let inbox = Inbox::new(4);
+        let inbox = Inbox::of_thread(4);
         let mut batch = Vec::new();
         inbox.send(PATIENT);
         inbox.take(Some(Duration::from_millis(1)), &mut batch);
@@ -131,9 +182,32 @@ mod tests {
         assert!(!inbox.is_half_full());
     }
 
+    #[tokio::test]
+    async fn a_task_is_woken_too() {
+        let inbox = Inbox::of_task(4);
+        let mut batch = Vec::new();
+        inbox.send(PATIENT);
+        inbox.taken(Some(Duration::from_millis(1)), &mut batch).await;
+        inbox.done(batch.drain(..).count());
+        let sends = inbox.clone();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..1_000 {
+                sends.send(Message::Stop);
+            }
+        });
+        let mut count = 0;
+        while count < 1_000 {
+            inbox.taken(None, &mut batch).await;
+            count += batch.len();
+            inbox.done(batch.drain(..).count());
+        }
+        thread.join().unwrap();
+        assert_eq!(inbox.0.count.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn nothing_is_lost_between_many_senders() {
-        let inbox = Inbox::new(1_000);
+        let inbox = Inbox::of_thread(1_000);
         let threads: Vec<_> = (0..4)
             .map(|_| {
                 let inbox = inbox.clone();

@@ -7,7 +7,7 @@ use super::chance::Key;
 use super::extensions::{ACCEPT, ALLOW, EVENTS, SUPPORTED, unsupported};
 use super::leg::{Leg, Stage};
 use super::reason::reason_text;
-use super::serving::{MOST_SERVERS, Serving, back_to};
+use super::serving::{Serving, back_to};
 use super::{Agent, carriage};
 use crate::header::Name;
 use crate::message::{Message, Method};
@@ -45,7 +45,17 @@ impl Agent {
             return;
         }
         let Some((cseq, _)) = message.cseq() else { return };
-        if self.servers.len() >= MOST_SERVERS {
+        if method == Method::Options && message.tag(Name::To).is_none() {
+            // Small talk is answered the same each time, and nothing is kept of it.
+            match unsupported(&message) {
+                Some(unknown) => {
+                    self.refuse_statelessly(now, peer, &message, 420, "", &[("Unsupported", &unknown)], out);
+                }
+                None => self.refuse_statelessly(now, peer, &message, 200, "", &capabilities(), out),
+            }
+            return;
+        }
+        if !self.has_room(&message) {
             self.refuse_statelessly(now, peer, &message, 503, "Overloaded", &[("Retry-After", "10")], out);
             return;
         }
@@ -92,7 +102,6 @@ impl Agent {
                 let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 self.refuse(now, key, status, &reason, &headers, out);
             }
-            Method::Options => self.options(now, key, out),
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.refuse(now, key, 481, "", &[], out);
             }
@@ -108,14 +117,7 @@ impl Agent {
 
     /// 11.2
     fn options(&mut self, now: Time, key: Key, out: &mut Vec<Effect>) {
-        let headers = [
-            ("Allow", ALLOW),
-            ("Accept", ACCEPT),
-            ("Accept-Encoding", "identity"),
-            ("Supported", SUPPORTED),
-            ("Allow-Events", EVENTS),
-        ];
-        self.refuse(now, key, 200, "", &headers, out);
+        self.refuse(now, key, 200, "", &capabilities(), out);
     }
 
     /// 12.2.2
@@ -219,4 +221,15 @@ fn last_cseq(leg: &mut Leg, message: &Message) -> Option<Option<u32>> {
         far.cseq = Some(cseq);
     }
     Some(last)
+}
+
+/// 11.2
+fn capabilities() -> [(&'static str, &'static str); 5] {
+    [
+        ("Allow", ALLOW),
+        ("Accept", ACCEPT),
+        ("Accept-Encoding", "identity"),
+        ("Supported", SUPPORTED),
+        ("Allow-Events", EVENTS),
+    ]
 }

@@ -17,6 +17,8 @@ use crate::write::Writer;
 /// Refusals and small talk are kept for 32 s each, so that repetitions are answered the same. Past
 /// this many, new requests are answered without a transaction, and forgotten.
 pub(super) const MOST_SERVERS: usize = 65_536;
+/// Besides those, for requests within dialogs: what is new cannot keep them out.
+const RESERVED_SERVERS: usize = 16_384;
 
 #[derive(Debug)]
 pub(super) struct Serving {
@@ -33,6 +35,12 @@ pub(super) struct Serving {
 }
 
 impl Agent {
+    /// Whether there is room for one more transaction.
+    pub(super) fn has_room(&self, request: &Message) -> bool {
+        let count = self.servers.len();
+        count < MOST_SERVERS || (count < MOST_SERVERS + RESERVED_SERVERS && self.is_ours(request).is_some())
+    }
+
     pub(super) fn server_tick(&mut self, now: Time, key: Key, out: &mut Vec<Effect>) {
         let Some(serving) = self.servers.get_mut(&key) else { return };
         serving.deadline = None;
@@ -197,6 +205,10 @@ impl Agent {
     pub(super) fn put_answer(&mut self, now: Time, key: Key, status: u16, bytes: Bytes, out: &mut Vec<Effect>) {
         let Some(serving) = self.servers.get_mut(&key) else { return };
         serving.machine.answer(now, status, &bytes);
+        if status >= 200 && serving.request.method() != Some(&Method::Invite) {
+            // Repetitions are answered from the machine: strangers' requests take no memory for 32 s.
+            serving.request.forget();
+        }
         out.push(Effect::Send { peer: serving.peer, bytes });
         self.schedule_server(key);
     }
