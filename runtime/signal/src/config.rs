@@ -123,7 +123,7 @@ impl Default for Config {
             own: Vec::new(),
             tls: Tls::default(),
             dns: Vec::new(),
-            dns_within: Duration::from_secs(4),
+            dns_within: Duration::from_secs(3),
             dns_questions: 256,
             requests_per_s_per_source: 2_000,
             connects_per_s_per_source: 100,
