@@ -12,13 +12,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    BridgeDigits, Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
+    Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
 };
 use callbox_sdp::{Agreed, Description, Direction};
 
 use crate::Output;
 use crate::call::Call;
 use crate::dial::{Headers, nobody_there};
+use crate::early::Early;
 use crate::leg::{Leg, Signal, Sound};
 use crate::line::LegAsk;
 
@@ -55,21 +56,12 @@ pub(crate) struct Try {
 
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    key: LegKey,
+    pub(crate) key: LegKey,
     ask: u32,
     target: usize,
-    plan: MediaPlan,
+    pub(crate) plan: MediaPlan,
     /// What a provisional answer agreed to.
-    agreed: Option<Agreed>,
-}
-
-/// Whether leg 1 hears the far end before it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Early {
-    NotWanted,
-    Wanted,
-    /// It hears this attempt.
-    Heard(LegKey),
+    pub(crate) agreed: Option<Agreed>,
 }
 
 impl Dialling {
@@ -205,37 +197,6 @@ impl Call {
         }
         if is_heard {
             self.hear_early(number, key, out);
-        }
-    }
-
-    fn hear_early(&mut self, number: LegNumber, key: LegKey, out: &mut Vec<Output>) {
-        let can_listen =
-            self.legs.get(1).is_some_and(|leg| leg.can_be_heard() && !leg.is_joined() && leg.giving.is_none());
-        let Some(leg) = self.legs.get_mut(number) else { return };
-        let Signal::Dialling(dialling) = &mut leg.signal else { return };
-        match dialling.early {
-            Early::NotWanted => return,
-            Early::Heard(other) if other != key => return,
-            Early::Wanted if !can_listen || number == 1 => return,
-            Early::Wanted | Early::Heard(_) => {}
-        }
-        let is_first = dialling.early == Early::Wanted;
-        dialling.early = Early::Heard(key);
-        let Some(attempt) = dialling.attempts.iter().find(|attempt| attempt.key == key) else { return };
-        (leg.line.plan, leg.line.agreed) = (attempt.plan.clone(), attempt.agreed.clone());
-        leg.update_media(out);
-        if is_first {
-            self.join(number, 1, BridgeDigits::Keep, out);
-        }
-    }
-
-    /// What it said before its answer, or the attempt itself, is over.
-    fn stop_early(&mut self, number: LegNumber, out: &mut Vec<Output>) {
-        if let Some(dialling) = self.legs.get_mut(number).and_then(Leg::dialling)
-            && matches!(dialling.early, Early::Heard(_))
-        {
-            dialling.early = Early::Wanted;
-            self.part_legs(number, out);
         }
     }
 

@@ -12,9 +12,10 @@ use callbox_model::{
 };
 
 use crate::Output;
-use crate::attempts::{Dialling, Early, Try};
+use crate::attempts::{Dialling, Try};
 use crate::call::Call;
 use crate::control::Wait;
+use crate::early::Early;
 use crate::leg::{Leg, Signal, Sound, Then};
 use crate::line::Line;
 use crate::plan::Outgoing;

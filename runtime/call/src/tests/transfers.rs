@@ -6,7 +6,7 @@ use super::bridging::{bridge, two_legs};
 use super::dialling::dial;
 use super::drivers::Dialog;
 use super::flows::{failed_argument, failed_state, play, tone};
-use super::world::{LEG, OFFER, TENANT, World, offered};
+use super::world::{LEG, OFFER, TENANT, World, header, offered};
 use crate::{GuestEnd, Output, PeerMessage};
 
 fn refer(leg: LegNumber, to: &str) -> Step {
@@ -14,7 +14,7 @@ fn refer(leg: LegNumber, to: &str) -> Step {
 }
 
 fn referred(to: &str, replaces: Option<LegKey>) -> LegEvent {
-    LegEvent::Referred { to: to.to_owned(), by: None, replaces }
+    LegEvent::Referred { to: to.to_owned(), by: Some("<sip:t@example.org>".to_owned()), replaces }
 }
 
 fn notified(world: &World) -> Vec<u16> {
@@ -85,6 +85,9 @@ fn a_transfer_that_is_asked_for_is_carried_out_and_told_of() {
     assert_eq!(world.ask(dial(&["ok"])), Some(Outcome::Dialling(3)));
     world.pass_ms(200);
     assert_eq!(notified(&world), [100, 180, 200]);
+    let by = header("Referred-By", "<sip:t@example.org>");
+    let told = |command: &LegCommand| matches!(command, LegCommand::Dial { headers, .. } if headers.contains(&by));
+    assert_eq!(world.leg_commands.iter().filter(|command| told(command)).count(), 1);
     assert!(world.sent.iter().all(|(leg, command)| !matches!(command, LegCommand::NotifyRefer { .. }) || *leg == key));
     assert_eq!(world.ask(bridge(1, 3)), Some(Outcome::Done));
     world.far_end_leaves(key);
