@@ -12,13 +12,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
+    Change, EndCause, Header, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
 };
 use callbox_sdp::{Agreed, Description, Direction};
 
 use crate::Output;
 use crate::call::Call;
-use crate::dial::{Headers, nobody_there};
+use crate::dial::nobody_there;
 use crate::early::Early;
 use crate::leg::{Leg, Signal, Sound};
 use crate::line::LegAsk;
@@ -26,7 +26,7 @@ use crate::line::LegAsk;
 #[derive(Debug)]
 pub(crate) struct Dialling {
     pub(crate) targets: Vec<String>,
-    pub(crate) headers: Headers,
+    pub(crate) headers: Vec<Header>,
     pub(crate) until: Instant,
     pub(crate) round_until: Instant,
     /// The time of one round.
@@ -164,7 +164,7 @@ impl Call {
         key: LegKey,
         status: u16,
         body: Option<&[u8]>,
-        headers: Headers,
+        headers: Vec<Header>,
         peer: std::net::IpAddr,
         out: &mut Vec<Output>,
     ) {
@@ -206,7 +206,7 @@ impl Call {
         number: LegNumber,
         key: LegKey,
         body: Option<&[u8]>,
-        headers: Headers,
+        headers: Vec<Header>,
         peer: std::net::IpAddr,
         out: &mut Vec<Output>,
     ) {

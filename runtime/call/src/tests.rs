@@ -6,5 +6,6 @@ mod drivers;
 mod flows;
 mod giving;
 mod programs;
+mod promises;
 mod transfers;
 mod world;
