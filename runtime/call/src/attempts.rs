@@ -97,6 +97,7 @@ impl Call {
             }
             let first = round.first().map(|one| one.way.clone());
             dialling.untried = round;
+            dialling.ringing = None;
             dialling.round_until = dialling.until.min(now + dialling.share);
             if let Some(first) = first {
                 self.open_for_round(number, &first, out);

@@ -201,7 +201,7 @@ impl Call {
         }
         self.record(Change::LegGiven { leg: number, to: from }, out);
         if number == 1 {
-            self.origin.headers = line.headers;
+            self.origin.keep_headers(line.headers);
             self.anchor = Anchor::Legs;
         }
         match why {

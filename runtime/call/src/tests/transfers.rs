@@ -221,10 +221,18 @@ fn another_far_end_takes_a_leg_s_place() {
     assert!(world.text().contains("LegReplaced { leg: 2, address: \"sip:carol@192.0.2.7\" }"));
     assert_eq!(world.ask(Step::Stop { step: playing }), Some(Outcome::Done), "what plays goes on");
     assert_eq!(world.ask(Step::Hold { leg: 2 }), Some(Outcome::Done), "the new one is asked");
-    assert_eq!(
-        world.sent.iter().rev().find(|(_, command)| matches!(command, LegCommand::Reoffer { .. })).unwrap().0,
-        new
-    );
+    let said = |command: &LegCommand| match command {
+        LegCommand::Answer { body, .. } | LegCommand::Reoffer { body, .. } => {
+            String::from_utf8_lossy(body).lines().nth(1).map(str::to_owned)
+        }
+        _ => None,
+    };
+    let to_new: Vec<_> =
+        world.sent.iter().filter(|(leg, _)| *leg == new).filter_map(|(_, command)| said(command)).collect();
+    let word = |line: usize, place: usize| to_new[line].split(' ').nth(place).unwrap();
+    assert_eq!(to_new.len(), 2, "{to_new:?}");
+    assert_eq!(word(0, 1), word(1, 1), "one session with the new far end");
+    assert_eq!((word(0, 2), word(1, 2)), ("1", "2"));
 
     // Leg 1 too, whose port has the key of its first dialog; the call goes on.
     world.manners.late_answer = Some(OFFER.as_bytes().to_vec());
@@ -232,6 +240,8 @@ fn another_far_end_takes_a_leg_s_place() {
     world.pass_ms(10);
     assert_eq!((world.dialog(1), world.port(1)), (first, LEG));
     assert!(world.call().is_live());
+    let Some(Outcome::Info(info)) = world.ask(Step::Info) else { panic!() };
+    assert_eq!(info.headers.len(), 2, "those the call began with");
     world.far_end_leaves(first);
     world.end_guest(GuestEnd::Ok);
     world.pass_ms(50);
