@@ -206,7 +206,10 @@ impl Call {
         }
         match why {
             Why::Step => {
-                self.finish(|wait| *wait == Wait::Give(number), Outcome::Done, out);
+                // Who asked for it may have fallen meanwhile; its successor counts on the leg.
+                if !self.finish(|wait| *wait == Wait::Give(number), Outcome::Done, out) {
+                    self.tell_leg(number, LegState::Ended(given_away()), out);
+                }
             }
             Why::Taken { replaced, .. } => {
                 self.tell_leg(number, LegState::Ended(given_away()), out);
