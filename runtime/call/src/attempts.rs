@@ -12,20 +12,21 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    BridgeDigits, Change, EndCause, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
+    Change, EndCause, Header, Instant, LegCommand, LegEvent, LegKey, LegNumber, LegState, MediaPlan, Refused, Way,
 };
 use callbox_sdp::{Agreed, Description, Direction};
 
 use crate::Output;
 use crate::call::Call;
-use crate::dial::{Headers, nobody_there};
+use crate::dial::nobody_there;
+use crate::early::Early;
 use crate::leg::{Leg, Signal, Sound};
 use crate::line::LegAsk;
 
 #[derive(Debug)]
 pub(crate) struct Dialling {
     pub(crate) targets: Vec<String>,
-    pub(crate) headers: Headers,
+    pub(crate) headers: Vec<Header>,
     pub(crate) until: Instant,
     pub(crate) round_until: Instant,
     /// The time of one round.
@@ -55,21 +56,12 @@ pub(crate) struct Try {
 
 #[derive(Debug)]
 pub(crate) struct Attempt {
-    key: LegKey,
+    pub(crate) key: LegKey,
     ask: u32,
     target: usize,
-    plan: MediaPlan,
+    pub(crate) plan: MediaPlan,
     /// What a provisional answer agreed to.
-    agreed: Option<Agreed>,
-}
-
-/// Whether leg 1 hears the far end before it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Early {
-    NotWanted,
-    Wanted,
-    /// It hears this attempt.
-    Heard(LegKey),
+    pub(crate) agreed: Option<Agreed>,
 }
 
 impl Dialling {
@@ -105,6 +97,7 @@ impl Call {
             }
             let first = round.first().map(|one| one.way.clone());
             dialling.untried = round;
+            dialling.ringing = None;
             dialling.round_until = dialling.until.min(now + dialling.share);
             if let Some(first) = first {
                 self.open_for_round(number, &first, out);
@@ -177,7 +170,7 @@ impl Call {
         key: LegKey,
         status: u16,
         body: Option<&[u8]>,
-        headers: Headers,
+        headers: Vec<Header>,
         peer: std::net::IpAddr,
         out: &mut Vec<Output>,
     ) {
@@ -213,44 +206,13 @@ impl Call {
         }
     }
 
-    fn hear_early(&mut self, number: LegNumber, key: LegKey, out: &mut Vec<Output>) {
-        let can_listen =
-            self.legs.get(1).is_some_and(|leg| leg.can_be_heard() && !leg.is_joined() && leg.giving.is_none());
-        let Some(leg) = self.legs.get_mut(number) else { return };
-        let Signal::Dialling(dialling) = &mut leg.signal else { return };
-        match dialling.early {
-            Early::NotWanted => return,
-            Early::Heard(other) if other != key => return,
-            Early::Wanted if !can_listen || number == 1 => return,
-            Early::Wanted | Early::Heard(_) => {}
-        }
-        let is_first = dialling.early == Early::Wanted;
-        dialling.early = Early::Heard(key);
-        let Some(attempt) = dialling.attempts.iter().find(|attempt| attempt.key == key) else { return };
-        (leg.line.plan, leg.line.agreed) = (attempt.plan.clone(), attempt.agreed.clone());
-        leg.update_media(out);
-        if is_first {
-            self.join(number, 1, BridgeDigits::Keep, out);
-        }
-    }
-
-    /// What it said before its answer, or the attempt itself, is over.
-    fn stop_early(&mut self, number: LegNumber, out: &mut Vec<Output>) {
-        if let Some(dialling) = self.legs.get_mut(number).and_then(Leg::dialling)
-            && matches!(dialling.early, Early::Heard(_))
-        {
-            dialling.early = Early::Wanted;
-            self.part_legs(number, out);
-        }
-    }
-
     /// The first to answer wins.
     fn attempt_answered(
         &mut self,
         number: LegNumber,
         key: LegKey,
         body: Option<&[u8]>,
-        headers: Headers,
+        headers: Vec<Header>,
         peer: std::net::IpAddr,
         out: &mut Vec<Output>,
     ) {

@@ -65,8 +65,8 @@ pub(crate) struct Origin {
     called: String,
     /// Of an outbound call.
     input: Option<String>,
-    /// Those of leg 1, once it has left.
-    pub(crate) headers: Vec<Header>,
+    /// Those it began with, once leg 1 has left, or has another far end.
+    headers: Option<Vec<Header>>,
 }
 
 /// What the call's life hangs on.
@@ -286,7 +286,8 @@ impl Call {
     }
 
     pub(crate) fn info(&self, predecessor: Option<Predecessor>) -> CallInfo {
-        let headers = self.legs.get(1).map_or(&self.origin.headers, |leg| &leg.line.headers);
+        let of_leg_1 = || self.legs.get(1).map(|leg| leg.line.headers.as_slice());
+        let headers = self.origin.headers.as_deref().or_else(of_leg_1).unwrap_or_default();
         CallInfo {
             id: self.id,
             direction: self.origin.direction,
@@ -326,6 +327,11 @@ impl Call {
 }
 
 impl Origin {
+    /// What leg 1 had, before it leaves.
+    pub(crate) fn keep_headers(&mut self, headers: Vec<Header>) {
+        self.headers.get_or_insert(headers);
+    }
+
     fn of(number: &str, mut begin: Begin) -> (Self, Begin) {
         let (direction, caller, called, input) = match &mut begin {
             Begin::Offered { offered, .. } => {
@@ -335,6 +341,6 @@ impl Origin {
                 (Direction::Outbound, number.to_owned(), outgoing.to.clone(), outgoing.input.take())
             }
         };
-        (Self { direction, caller, called, input, headers: Vec::new() }, begin)
+        (Self { direction, caller, called, input, headers: None }, begin)
     }
 }

@@ -7,14 +7,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    Change, DialOptions, DialOrder, EndCause, Header, Instant, LegNumber, MediaCommand, MediaPlan, Millis, Outcome,
+    Change, DialOptions, DialOrder, EndCause, Instant, LegNumber, MediaCommand, MediaPlan, Millis, Outcome,
     ReferTarget, StepError, Way,
 };
 
 use crate::Output;
-use crate::attempts::{Dialling, Early, Try};
+use crate::attempts::{Dialling, Try};
 use crate::call::Call;
 use crate::control::Wait;
+use crate::early::Early;
 use crate::leg::{Leg, Signal, Sound, Then};
 use crate::line::Line;
 use crate::plan::Outgoing;
@@ -270,8 +271,6 @@ pub(crate) fn millis(ms: Millis) -> Duration {
     Duration::from_millis(ms.into())
 }
 
-/// Headers that go out with a dial.
-pub(crate) type Headers = Vec<Header>;
 const TIMEOUT_MS: Millis = 60_000;
 /// The node answers from memory.
 const RESOLVE_WITHIN: Duration = Duration::from_secs(10);

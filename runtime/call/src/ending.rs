@@ -190,7 +190,7 @@ impl Call {
         let Some(leg) = self.legs.depart(number, Departed::Ended(cause)) else { return };
         self.past = crate::frames::plus(self.past, leg.frames());
         if number == 1 {
-            self.origin.headers = leg.line.headers;
+            self.origin.keep_headers(leg.line.headers);
         }
         if self.is_live() {
             self.forget(leg.line.port, out);

@@ -11,14 +11,14 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use callbox_model::{
-    BridgeDigits, CallId, Change, EndCause, GuestEvent, Instant, LegEvent, LegKey, LegNumber, LegState, MediaCommand,
-    MediaEvent, Outcome, StepError,
+    BridgeDigits, CallId, Change, EndCause, Instant, LegEvent, LegKey, LegNumber, LegState, MediaCommand, MediaEvent,
+    Outcome, StepError,
 };
 
 use crate::bridge::Pair;
 use crate::call::{Anchor, Call};
 use crate::control::Wait;
-use crate::leg::{Departed, Leg, Signal, Sound};
+use crate::leg::{Departed, Leg, Sound};
 use crate::{GivenLeg, Output, Passed, PeerMessage};
 
 #[derive(Debug)]
@@ -201,12 +201,15 @@ impl Call {
         }
         self.record(Change::LegGiven { leg: number, to: from }, out);
         if number == 1 {
-            self.origin.headers = line.headers;
+            self.origin.keep_headers(line.headers);
             self.anchor = Anchor::Legs;
         }
         match why {
             Why::Step => {
-                self.finish(|wait| *wait == Wait::Give(number), Outcome::Done, out);
+                // Who asked for it may have fallen meanwhile; its successor counts on the leg.
+                if !self.finish(|wait| *wait == Wait::Give(number), Outcome::Done, out) {
+                    self.tell_leg(number, LegState::Ended(given_away()), out);
+                }
             }
             Why::Taken { replaced, .. } => {
                 self.tell_leg(number, LegState::Ended(given_away()), out);
@@ -290,65 +293,6 @@ impl Call {
         if deadline.is_some_and(|(until, _)| until <= now) {
             self.stop_giving(number, "what plays on the leg did not come to its end", out);
         }
-    }
-
-    // The other side.
-
-    pub(crate) fn adopt(&mut self, from: CallId, given: GivenLeg, ask: Option<u32>, out: &mut Vec<Output>) {
-        let is_full = self.legs.standing() >= self.application.limits.legs_per_call as usize;
-        let place = match ask {
-            _ if self.control.run().is_none() || self.is_leaving() => Err("the call is ending"),
-            Some(ask) => self.taking(ask).map(Some).ok_or("nobody waits for it any more"),
-            None if is_full => Err("the call has as many legs as it may have (legs_per_call)"),
-            None => Ok(None),
-        };
-        match place {
-            Ok(dialled) => self.take_in(from, given, dialled, out),
-            Err(why) => {
-                let leg = given.key();
-                out.push(Output::Peer(from, PeerMessage::Declined { leg, why: why.to_owned() }));
-            }
-        }
-    }
-
-    /// `dialled` is the leg in whose place it comes.
-    fn take_in(&mut self, from: CallId, given: GivenLeg, dialled: Option<LegNumber>, out: &mut Vec<Output>) {
-        let GivenLeg { line, local } = given;
-        let (port, dialog, address) = (line.port, line.dialog, line.address.clone());
-        out.push(Output::Own { leg: port });
-        if dialog != port {
-            out.push(Output::Own { leg: dialog });
-        }
-        let number = dialled.unwrap_or_else(|| self.legs.next_number());
-        let mut leg = Leg::new(number, line, Signal::Answered, None);
-        leg.base = leg.line.frames;
-        leg.sound = Sound::Open(local);
-        let wanted = dialled.and_then(|dialled| self.replace_dialled(dialled, &mut leg, out));
-        match self.legs.all.iter().position(|other| other.number >= number) {
-            Some(place) => self.legs.all.insert(place, leg),
-            None => self.legs.all.push(leg),
-        }
-        out.push(Output::Peer(from, PeerMessage::Adopted { leg: port }));
-        self.record(Change::LegAdopted { leg: number, from, address }, out);
-        match wanted {
-            None => self.tell(GuestEvent::Given(number), out),
-            Some((send_digits, referrer)) => self.dialled_is_answered(number, send_digits, referrer, out),
-        }
-    }
-
-    /// The leg that was dialled for it goes; what it was to do, the new one does.
-    fn replace_dialled(
-        &mut self,
-        dialled: LegNumber,
-        leg: &mut Leg,
-        out: &mut Vec<Output>,
-    ) -> Option<(Option<String>, Option<LegNumber>)> {
-        let place = self.legs.all.iter().position(|other| other.number == dialled)?;
-        let old = self.legs.all.remove(place);
-        out.push(Output::Forget { leg: old.line.port });
-        let Signal::Dialling(dialling) = old.signal else { return None };
-        leg.line.limit = dialling.time_limit.map(|limit| self.now.at + limit);
-        Some((dialling.send_digits, dialling.referrer))
     }
 }
 

@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod answer;
 mod attempts;
 mod border;
@@ -26,6 +27,7 @@ mod control;
 mod deadlines;
 mod dial;
 mod digits;
+mod early;
 mod ending;
 mod frames;
 mod gather;

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use callbox_model::{
-    Change, GuestEvent, Instant, LegCommand, LegKey, LegNumber, Outcome, ReferRequest, Refused, StepError,
+    Change, GuestEvent, Header, Instant, LegCommand, LegKey, LegNumber, Outcome, ReferRequest, Refused, StepError,
 };
 
 use crate::Output;
@@ -21,6 +21,8 @@ use crate::signalling::refusal;
 #[derive(Debug)]
 pub(crate) struct Referral {
     to: String,
+    /// Who asks, as it says (RFC 3892).
+    by: Option<String>,
     /// The leg of this node that `to` would replace.
     replaces: Option<LegKey>,
     stage: Stage,
@@ -51,7 +53,14 @@ impl Referral {
 }
 
 impl Call {
-    pub(crate) fn referred(&mut self, number: LegNumber, to: String, replaces: Option<LegKey>, out: &mut Vec<Output>) {
+    pub(crate) fn referred(
+        &mut self,
+        number: LegNumber,
+        to: String,
+        by: Option<String>,
+        replaces: Option<LegKey>,
+        out: &mut Vec<Output>,
+    ) {
         let until = self.now.at + ANSWER_WITHIN;
         let has_module = self.control.run().is_some() && self.is_live();
         let Some(leg) = self.legs.get_mut(number) else { return };
@@ -66,7 +75,7 @@ impl Call {
             return;
         }
         let stage = Stage::Asked { until };
-        leg.referral = Some(Box::new(Referral { to: to.clone(), replaces, stage }));
+        leg.referral = Some(Box::new(Referral { to: to.clone(), by, replaces, stage }));
         self.tell(GuestEvent::Refer(ReferRequest { leg: number, to }), out);
     }
 
@@ -134,11 +143,15 @@ impl Call {
 
     /// That leg is dialled for it.
     pub(crate) fn follow_referral(&mut self, referrer: LegNumber, dialled: LegNumber, out: &mut Vec<Output>) {
-        if let Some(referral) = self.legs.get_mut(referrer).and_then(|leg| leg.referral.as_mut()) {
+        let referral = self.legs.get_mut(referrer).and_then(|leg| leg.referral.as_mut());
+        let by = referral.and_then(|referral| {
             referral.stage = Stage::Followed;
-        }
+            referral.by.take()
+        });
         if let Some(dialling) = self.legs.get_mut(dialled).and_then(crate::leg::Leg::dialling) {
             dialling.referrer = Some(referrer);
+            // RFC 3892 3: who is called is told at whose wish.
+            dialling.headers.extend(by.map(|value| Header { name: "Referred-By".to_owned(), value }));
         }
         self.notify_referrer(referrer, 100, out);
     }

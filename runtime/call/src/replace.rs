@@ -115,7 +115,10 @@ impl Call {
         // What the old far end was asked, it does not answer any more.
         line.asks.clear();
         line.session = session;
-        line.headers = headers;
+        let old_headers = std::mem::replace(&mut line.headers, headers);
+        if number == 1 {
+            self.origin.keep_headers(old_headers);
+        }
         line.address.clone_from(&caller);
         line.plan = MediaPlan {
             tenant: line.plan.tenant,

@@ -46,7 +46,7 @@ impl Call {
                 self.digit_began(number, digit, out);
                 self.digit_ended(number, digit, length_ms, out);
             }
-            LegEvent::Referred { to, replaces, .. } => self.referred(number, to, replaces, out),
+            LegEvent::Referred { to, by, replaces } => self.referred(number, to, by, replaces, out),
             LegEvent::ReferProgress { status, is_final } => self.refer_progress(number, status, is_final, out),
             LegEvent::Ended(cause) => self.leg_ended(number, cause, out),
             // Of legs that are offered once and of those that are being dialled: this one is neither.

@@ -7,6 +7,7 @@ mod flows;
 mod giving;
 mod limits;
 mod programs;
+mod promises;
 mod secrets;
 mod transfers;
 mod world;

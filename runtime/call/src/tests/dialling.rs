@@ -94,6 +94,9 @@ fn one_by_one_goes_on_when_one_fails_or_does_not_answer() {
     assert_eq!(dialled(&world).len(), 2);
     world.pass_ms(200);
     assert_eq!(dialled(&world).len(), 3, "a target has its share of the time");
+    world.pass_ms(5);
+    let told = world.text().matches("LegRinging { leg: 2, status: 180 }").count();
+    assert_eq!(told, 2, "each that rings is told of");
     world.pass_ms(100);
     world.expect(2, LegState::Answered);
 }

@@ -93,6 +93,19 @@ fn a_leg_on_offer_is_frozen_and_what_came_meanwhile_goes_along() {
 }
 
 #[test]
+fn a_successor_learns_that_a_leg_went() {
+    let mut world = two_legs(2);
+    let other = world.offer(TENANT, offered(Some(OFFER)));
+    let run = world.guest().run;
+    world.ask_as(run, give(2, other));
+    world.trap();
+    assert_eq!(world.guest().info.predecessor.as_ref().unwrap().legs.len(), 2);
+    world.pass_ms(10);
+    let GuestEvent::Leg(LegChange { leg: 2, state: LegState::Ended(cause) }) = world.event() else { panic!() };
+    assert_eq!(cause.reason, "given to another call");
+}
+
+#[test]
 fn a_leg_that_is_declined_is_ours_again() {
     let (mut world, _) = two_calls();
     let stranger = world.offer(TenantId::from_u128(77), offered(Some(OFFER)));

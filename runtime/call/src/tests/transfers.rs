@@ -6,7 +6,7 @@ use super::bridging::{bridge, two_legs};
 use super::dialling::dial;
 use super::drivers::Dialog;
 use super::flows::{failed_argument, failed_state, play, tone};
-use super::world::{LEG, OFFER, TENANT, World, offered};
+use super::world::{LEG, OFFER, TENANT, World, header, offered};
 use crate::{GuestEnd, Output, PeerMessage};
 
 fn refer(leg: LegNumber, to: &str) -> Step {
@@ -14,7 +14,7 @@ fn refer(leg: LegNumber, to: &str) -> Step {
 }
 
 fn referred(to: &str, replaces: Option<LegKey>) -> LegEvent {
-    LegEvent::Referred { to: to.to_owned(), by: None, replaces }
+    LegEvent::Referred { to: to.to_owned(), by: Some("<sip:t@example.org>".to_owned()), replaces }
 }
 
 fn notified(world: &World) -> Vec<u16> {
@@ -85,6 +85,9 @@ fn a_transfer_that_is_asked_for_is_carried_out_and_told_of() {
     assert_eq!(world.ask(dial(&["ok"])), Some(Outcome::Dialling(3)));
     world.pass_ms(200);
     assert_eq!(notified(&world), [100, 180, 200]);
+    let by = header("Referred-By", "<sip:t@example.org>");
+    let told = |command: &LegCommand| matches!(command, LegCommand::Dial { headers, .. } if headers.contains(&by));
+    assert_eq!(world.leg_commands.iter().filter(|command| told(command)).count(), 1);
     assert!(world.sent.iter().all(|(leg, command)| !matches!(command, LegCommand::NotifyRefer { .. }) || *leg == key));
     assert_eq!(world.ask(bridge(1, 3)), Some(Outcome::Done));
     world.far_end_leaves(key);
@@ -218,10 +221,18 @@ fn another_far_end_takes_a_leg_s_place() {
     assert!(world.text().contains("LegReplaced { leg: 2, address: \"sip:carol@192.0.2.7\" }"));
     assert_eq!(world.ask(Step::Stop { step: playing }), Some(Outcome::Done), "what plays goes on");
     assert_eq!(world.ask(Step::Hold { leg: 2 }), Some(Outcome::Done), "the new one is asked");
-    assert_eq!(
-        world.sent.iter().rev().find(|(_, command)| matches!(command, LegCommand::Reoffer { .. })).unwrap().0,
-        new
-    );
+    let said = |command: &LegCommand| match command {
+        LegCommand::Answer { body, .. } | LegCommand::Reoffer { body, .. } => {
+            String::from_utf8_lossy(body).lines().nth(1).map(str::to_owned)
+        }
+        _ => None,
+    };
+    let to_new: Vec<_> =
+        world.sent.iter().filter(|(leg, _)| *leg == new).filter_map(|(_, command)| said(command)).collect();
+    let word = |line: usize, place: usize| to_new[line].split(' ').nth(place).unwrap();
+    assert_eq!(to_new.len(), 2, "{to_new:?}");
+    assert_eq!(word(0, 1), word(1, 1), "one session with the new far end");
+    assert_eq!((word(0, 2), word(1, 2)), ("1", "2"));
 
     // Leg 1 too, whose port has the key of its first dialog; the call goes on.
     world.manners.late_answer = Some(OFFER.as_bytes().to_vec());
@@ -229,6 +240,8 @@ fn another_far_end_takes_a_leg_s_place() {
     world.pass_ms(10);
     assert_eq!((world.dialog(1), world.port(1)), (first, LEG));
     assert!(world.call().is_live());
+    let Some(Outcome::Info(info)) = world.ask(Step::Info) else { panic!() };
+    assert_eq!(info.headers.len(), 2, "those the call began with");
     world.far_end_leaves(first);
     world.end_guest(GuestEnd::Ok);
     world.pass_ms(50);
