@@ -102,7 +102,7 @@ pub enum Output {
     },
     /// A leg of this call from now on: what comes of it comes here. Said before anything else of
     /// the leg, also of one that was given, whose earlier owner releases it a moment later. Not said
-    /// of the leg that the call begins with.
+    /// of the leg that was offered to begin the call with.
     Own {
         leg: LegKey,
     },

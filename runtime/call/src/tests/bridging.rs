@@ -118,6 +118,9 @@ fn a_gather_that_ends_while_they_are_being_joined() {
             .map(|(key, _)| *key)
             .collect();
         assert_eq!(asked, [LEG, LEG], "by the one who was asked first, so that the order is kept");
+        // Media parts what it was about to join, and says so.
+        let parted = MediaFault::Node("it was parted before the other leg was there".to_owned());
+        world.input(crate::Input::Media(LEG, MediaEvent::Bridged { result: Err(parted) }));
         assert_eq!(world.take(), None, "the second answer counts");
         world.pass_ms(2);
         assert_eq!((world.take(), digits(&world)), (Some(Outcome::Done), BridgeDigits::Pass));
