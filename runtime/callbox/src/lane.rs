@@ -213,6 +213,8 @@ impl Lane {
             }
             _ if is_here => self.tell(call, input),
             Input::Peer(from, message) => self.drive.undelivered(from, call, message),
+            // It was to take the place of a leg of a call that is over.
+            Input::Leg(leg, LegEvent::Offered(_)) => self.drive.refuse(leg),
             _ => self.stray.increment(1),
         }
     }
