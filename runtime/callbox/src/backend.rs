@@ -8,6 +8,7 @@ mod node;
 mod place;
 mod sip;
 mod translate;
+mod uploads;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;

@@ -414,8 +414,16 @@ async fn housekeeping(store: Arc<dyn Store>) {
             warn!(%error, "keys that ran out are still there");
         }
         let long_over = Wall(wall().as_micros() - RENEWALS_WITHIN_US);
-        if let Err(error) = store.purge_registrations(long_over, wall()).await {
-            warn!(%error, "registrations that ran out are still there");
+        // A thousand at a time, so that others get at the database between.
+        loop {
+            match store.purge_registrations(long_over, wall()).await {
+                Ok(1_000..) => tokio::task::yield_now().await,
+                Ok(_) => break,
+                Err(error) => {
+                    warn!(%error, "registrations that ran out are still there");
+                    break;
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use callbox_model::FaultCode;
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -38,7 +39,29 @@ pub enum Class {
 }
 
 impl UploadRefused {
+    /// Codes of its own. A module that cannot be started has the code of its fault.
+    pub const CODES: &[&str] = &[
+        "not-wasm",
+        "invalid-wasm",
+        "feature-off",
+        "wrong-world",
+        "unknown-import",
+        "too-large",
+        "too-complex",
+        "function-too-large",
+        "function-too-complex",
+        "too-many-functions",
+        "too-many-memories",
+        "too-many-tables",
+        "too-many-instances",
+        "memory-too-large",
+        "table-too-large",
+        "compile-limit",
+    ];
+
     pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        let is_known = Self::CODES.contains(&code) || FaultCode::ALL.iter().any(|fault| fault.code() == code);
+        debug_assert!(is_known, "{code} is not in the dictionary of errors");
         Self { code, detail: detail.into() }
     }
 
