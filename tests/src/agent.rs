@@ -18,6 +18,7 @@ pub struct Agent {
     pub address: Ipv4Addr,
     child: Child,
     commands: ChildStdin,
+    told: usize,
     folder: PathBuf,
 }
 
@@ -43,7 +44,7 @@ impl Agent {
             .spawn()
             .with_context(|| format!("cannot run {} (made by tests/setup/phones)", python.display()))?;
         let commands = child.stdin.take().context("the phone takes no commands")?;
-        let phone = Self { address, child, commands, folder: folder.to_owned() };
+        let phone = Self { address, child, commands, told: 0, folder: folder.to_owned() };
         phone.until("ready").await?;
         Ok(phone)
     }
@@ -52,9 +53,17 @@ impl Agent {
         format!("sip:bob@{}:5060", self.address)
     }
 
-    /// Its commands are in `tests/fixtures/phones/agent.py`.
+    /// Returns when it has heard. Its commands are in `tests/fixtures/phones/agent.py`.
     pub async fn tell(&mut self, command: &str) -> Result<()> {
-        Ok(self.commands.write_all(format!("{command}\n").as_bytes()).await?)
+        self.commands.write_all(format!("{command}\n").as_bytes()).await?;
+        self.told += 1;
+        for _ in 0..500 {
+            if self.said().lines().filter(|line| line.starts_with("> ")).count() >= self.told {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("the phone at {} did not hear `{command}`:\n{}", self.address, self.said());
     }
 
     /// Until it says a line that begins so.

@@ -102,11 +102,6 @@ pub struct Baresip {
 impl Baresip {
     /// `plays` is a WAV of 8 kHz, mono.
     pub async fn start(address: Ipv4Addr, folder: &Path, plays: &Path) -> Result<Self> {
-        Self::start_as(&format!("<sip:baresip@{address}:5060>;regint=0"), address, folder, plays).await
-    }
-
-    /// With an account of its own, as its manual writes them.
-    pub async fn start_as(account: &str, address: Ipv4Addr, folder: &Path, plays: &Path) -> Result<Self> {
         fs::create_dir_all(folder.join("rec"))?;
         fs::write(
             folder.join("config"),
@@ -122,7 +117,7 @@ impl Baresip {
         )?;
         fs::write(
             folder.join("accounts"),
-            format!("{account};audio_codecs=PCMU,PCMA;dtmfmode=rtpevent\n"),
+            format!("<sip:baresip@{address}:5060>;regint=0;audio_codecs=PCMU,PCMA;dtmfmode=rtpevent\n"),
         )?;
         fs::write(folder.join("contacts"), "")?;
         let log = fs::File::create(folder.join("log"))?;
@@ -247,6 +242,70 @@ pub async fn linphone(
     for line in ["terminate", "quit"] {
         let _ = console.write_all(format!("{line}\n").as_bytes()).await;
         pause(1_000).await;
+    }
+    let _ = tokio::time::timeout(Duration::from_secs(5), child.wait()).await;
+    let _ = child.kill().await;
+    if !heard.exists() {
+        bail!("linphonec recorded nothing:\n{}", fs::read_to_string(folder.join("log"))?);
+    }
+    Ok(heard)
+}
+
+/// Of a phone that registers.
+pub struct Account<'a> {
+    pub user: &'a str,
+    pub domain: &'a str,
+    pub password: &'a str,
+    /// Where it is registered, and all its requests go.
+    pub proxy: &'a str,
+}
+
+/// linphonec with an account, which takes whatever call comes. What it heard is in the WAV.
+pub async fn linphone_waits(
+    address: Ipv4Addr,
+    folder: &Path,
+    plays: &Path,
+    account: &Account<'_>,
+    length: Duration,
+) -> Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let Account { user, domain, password, proxy } = account;
+    let heard = folder.join("heard.wav");
+    fs::write(
+        folder.join("rc"),
+        format!(
+            "[net]\nmtu=1300\n[sip]\nguess_hostname=0\ncontact=sip:{user}@{address}\ndefault_proxy=0\nauto_net_state_mon=0\n\
+             verify_server_certs=0\nverify_server_cn=0\n[sound]\nremote_ring=\n\
+             [proxy_0]\nreg_proxy=<{proxy}>\nreg_route=<{proxy};lr>\nreg_identity=sip:{user}@{domain}\nreg_expires=300\n\
+             reg_sendregister=1\n[auth_info_0]\nusername={user}\npasswd={password}\nrealm={domain}\n"
+        ),
+    )?;
+    let mut child = Command::new("linphonec")
+        .arg("-a")
+        .arg("-c")
+        .arg(folder.join("rc"))
+        .env("HOME", folder)
+        .stdin(Stdio::piped())
+        .stdout(fs::File::create(folder.join("log"))?)
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot run linphonec (Debian package linphone-cli)")?;
+    let mut console = child.stdin.take().context("linphonec has no console")?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for line in [
+        "ipv6 disable".to_owned(),
+        "soundcard use files".to_owned(),
+        format!("play {}", plays.display()),
+        format!("record {}", heard.display()),
+    ] {
+        console.write_all(format!("{line}\n").as_bytes()).await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    tokio::time::sleep(length).await;
+    for line in ["terminate", "quit"] {
+        let _ = console.write_all(format!("{line}\n").as_bytes()).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let _ = tokio::time::timeout(Duration::from_secs(5), child.wait()).await;
     let _ = child.kill().await;

@@ -44,7 +44,7 @@ impl Server {
 
     /// The same, over TLS too, on port 5061: with a certificate for its address that nobody vouches for.
     pub async fn start_open_with_tls() -> Result<Self> {
-        let server = Self::prepare(address::outside(), None)?;
+        let server = Self::prepare(address::fresh(), None)?;
         let (certificate, key) = (server.scratch("certificate.pem"), server.scratch("key.pem"));
         let ended = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
