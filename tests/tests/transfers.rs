@@ -233,7 +233,9 @@ async fn a_leg_is_given_to_another_call() -> Result<()> {
     house.carla.tell(&dial).await?;
     house.carla.until("1 answered").await?;
     pause(2_500).await;
-    assert!(!house.carla.has_said("1 ended"), "{}", house.carla.said());
+    let (_, events) = house.tenant.call_of("102").await?;
+    assert!(lines(&events).contains(&"gave leg 1"), "{:?}", lines(&events));
+    assert!(!house.carla.has_said("1 ended"), "{events:?}");
     house.anna.tell("hangup 1").await?;
     house.carla.until("1 ended 200").await?;
     hears(&house.anna.heard(1).await?, CARLA);
@@ -245,7 +247,5 @@ async fn a_leg_is_given_to_another_call() -> Result<()> {
     assert_eq!(messages.count(), 2, "{said:?}");
     let (_, events) = house.tenant.call_of("101").await?;
     assert!(lines(&events).contains(&"sent"), "{:?}", lines(&events));
-    let (_, events) = house.tenant.call_of("102").await?;
-    assert!(lines(&events).contains(&"gave leg 1"), "{:?}", lines(&events));
     Ok(())
 }
