@@ -263,6 +263,25 @@ async fn digits_are_pressed_on_a_leg_that_was_called() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_module_sees_its_legs() -> Result<()> {
+    let house = House::build().await?;
+    let called = house.phone("called", CALLED).await?;
+    let settings = json!({ "targets": called.uri(), "header": "X-Order: 4711" });
+    house.number("100", &["legs-report"], settings).await?;
+    let heard = house.server.scratch("heard.wav");
+    let (answered, said) = phones::callbox(&house.server.uri("100"), &heard, &["--seconds", "20"]).await?;
+    assert!(answered, "{said}");
+    let (_, events) = house.tenant.call_of("100").await?;
+    let lines = lines(&events);
+    for leg in ["stands: 1 ", "stands: 2 "] {
+        let stands = lines.iter().any(|line| line.starts_with(leg) && line.ends_with(" answered"));
+        assert!(stands, "{leg}: {lines:?}");
+    }
+    assert!(called.request(1)?.contains("X-Order: 4711"), "{}", called.request(1)?);
+    Ok(())
+}
+
 /// `connect` of the SDK, and the story that is told with it.
 #[tokio::test]
 async fn forward() -> Result<()> {
