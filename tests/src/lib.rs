@@ -1,6 +1,7 @@
 //! What the tests share: the real binary, real phones, and an ear.
 
 pub mod address;
+pub mod agent;
 pub mod ear;
 pub mod phones;
 pub mod rest;

@@ -67,6 +67,31 @@ impl Sipp<'_> {
     }
 }
 
+/// Takes as many calls (dialogs, registrations) as a scenario of `tests/fixtures/sipp` says, as a
+/// carrier does. Fails when one does not go as it says.
+pub async fn sipp_takes(scenario: &str, at: Ipv4Addr, calls: u32, scratch: &Path) -> Result<()> {
+    fs::create_dir_all(scratch)?;
+    let mut command = Command::new("sipp");
+    command
+        .current_dir(scratch)
+        .arg("-sf")
+        .arg(fixture(&format!("sipp/{scenario}.xml")))
+        .args(["-nostdin", "-trace_err", "-error_file", "errors.log", "-t", "u1"])
+        .args(["-i", &at.to_string(), "-mi", &at.to_string(), "-p", "5060", "-m", &calls.to_string()])
+        .args(["-timeout", "40", "-timeout_error"])
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    let ended = tokio::time::timeout(Duration::from_secs(60), command.output())
+        .await
+        .context("SIPp did not come to its end")?
+        .context("cannot run sipp (Debian package sip-tester)")?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    let errors = fs::read_to_string(scratch.join("errors.log")).unwrap_or_default();
+    bail!("SIPp {scenario}: {}\n{errors}\n{}", ended.status, String::from_utf8_lossy(&ended.stdout));
+}
+
 /// baresip, remote-controlled over its netstring socket.
 pub struct Baresip {
     child: Child,

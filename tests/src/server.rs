@@ -37,19 +37,53 @@ impl Server {
         Self::start_at(address::outside(), allow, None).await
     }
 
+    /// Whose tenants may call the phones of tests. `extra` names neither `egress` nor `sip.allow`.
+    pub async fn start_open(extra: &str) -> Result<Self> {
+        Self::start_at(address::fresh(), &format!("{OPEN}{extra}"), None).await
+    }
+
+    /// The same, over TLS too, on port 5061: with a certificate for its address that nobody vouches for.
+    pub async fn start_open_with_tls() -> Result<Self> {
+        let server = Self::prepare(address::fresh(), None)?;
+        let (certificate, key) = (server.scratch("certificate.pem"), server.scratch("key.pem"));
+        let ended = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=callbox", "-addext", &format!("subjectAltName=IP:{}", server.address)])
+            .arg("-out")
+            .arg(&certificate)
+            .arg("-keyout")
+            .arg(&key)
+            .stderr(Stdio::null())
+            .status()
+            .context("cannot run openssl (Debian package openssl)")?;
+        if !ended.success() {
+            bail!("openssl made no certificate: {ended}");
+        }
+        let address = server.address;
+        server.begin(&format!("tls = [\"{address}:5061\"]\ncertificate = {certificate:?}\nkey = {key:?}\n{OPEN}")).await
+    }
+
     async fn start_at(address: Ipv4Addr, extra: &str, level: Option<&'static str>) -> Result<Self> {
-        let mut server = Self { address, folder: tempfile::tempdir()?, child: None, level };
+        Self::prepare(address, level)?.begin(extra).await
+    }
+
+    fn prepare(address: Ipv4Addr, level: Option<&'static str>) -> Result<Self> {
+        Ok(Self { address, folder: tempfile::tempdir()?, child: None, level })
+    }
+
+    async fn begin(mut self, extra: &str) -> Result<Self> {
         fs::write(
-            server.folder.path().join("callbox.toml"),
+            self.folder.path().join("callbox.toml"),
             format!(
                 "[node]\ndata_dir = {data:?}\ndrain_s = 2\n\
-                 [sip]\nudp = [\"{address}:5060\"]\ntcp = [\"{address}:5060\"]\n\
-                 [api]\nlisten = \"{address}:8080\"\nhealth_listen = \"{address}:9090\"\n{extra}",
-                data = server.folder.path().join("data"),
+                 [api]\nlisten = \"{address}:8080\"\nhealth_listen = \"{address}:9090\"\n\
+                 [sip]\nudp = [\"{address}:5060\"]\ntcp = [\"{address}:5060\"]\n{extra}",
+                data = self.folder.path().join("data"),
+                address = self.address,
             ),
         )?;
-        server.run().await?;
-        Ok(server)
+        self.run().await?;
+        Ok(self)
     }
 
     /// Starts it again after [`Self::kill`], over the same data.
@@ -168,6 +202,10 @@ impl Drop for Server {
         self.kill();
     }
 }
+
+/// Loopback for most phones, the other network for those that do not believe in it.
+const OPEN: &str = "[egress]\nnetworks = [\"127.0.0.0/8\", \"10.99.0.0/16\"]\n\
+    [sip.allow]\nnetworks = [\"127.0.0.0/8\", \"10.99.0.0/16\"]\n";
 
 /// Built by `tests/run` before the tests; beside the test binaries.
 pub fn binary() -> PathBuf {

@@ -40,8 +40,20 @@ impl Tenant {
 
     /// An application with these handlers, on a number of its own.
     pub async fn application(&self, number: &str, handlers: &[&str], config: Value) -> Result<String> {
+        self.calling_application(number, handlers, config, json!({})).await
+    }
+
+    /// The same, which may call where `outbound` says.
+    pub async fn calling_application(
+        &self,
+        number: &str,
+        handlers: &[&str],
+        config: Value,
+        outbound: Value,
+    ) -> Result<String> {
         let handlers: Vec<_> = handlers.iter().map(|module| json!({ "module": module })).collect();
-        let body = json!({ "name": format!("app-{number}"), "handlers": handlers, "config": config });
+        let name = format!("app-{number}");
+        let body = json!({ "name": name, "handlers": handlers, "config": config, "outbound": outbound });
         let application = self.rest.post("/v1/applications", body).await?;
         let id = text(&application, "id")?;
         let body = json!({ "address": number, "application": id, "anonymous": true });
@@ -56,6 +68,17 @@ impl Tenant {
 
     /// The same, with settings that the behaviours read.
     pub async fn behaviours_with(&self, number: &str, behaviours: &[&str], settings: Value) -> Result<String> {
+        self.calling_behaviours(number, behaviours, settings, json!({})).await
+    }
+
+    /// The same, which may call where `outbound` says.
+    pub async fn calling_behaviours(
+        &self,
+        number: &str,
+        behaviours: &[&str],
+        settings: Value,
+        outbound: Value,
+    ) -> Result<String> {
         if items(&self.rest.get("/v1/modules?name=behaviours").await?).is_empty() {
             self.upload("behaviours").await?;
         }
@@ -68,7 +91,8 @@ impl Tenant {
             })
             .collect();
         config.extend(settings.as_object().cloned().unwrap_or_default());
-        self.application(number, &vec!["behaviours"; behaviours.len()], config.into()).await
+        let handlers = vec!["behaviours"; behaviours.len()];
+        self.calling_application(number, &handlers, config.into(), outbound).await
     }
 
     /// The newest calls first; waits until there are `count` that have ended.
@@ -102,6 +126,53 @@ impl Tenant {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         Ok((call, self.timeline(&id).await?, self.runs(&id).await?))
+    }
+
+    /// Until there is an event of this type with these words in it.
+    pub async fn told_of(&self, event: &str, words: &str) -> Result<Value> {
+        let mut seen = Value::Null;
+        for _ in 0..100 {
+            seen = self.rest.get(&format!("/v1/events?type={event}&limit=200")).await?;
+            if let Some(event) = items(&seen).iter().find(|event| event["data"].to_string().contains(words)) {
+                return Ok(event.clone());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        bail!("no {event} with `{words}`: {seen}");
+    }
+
+    /// The oldest call that talks, once there is one.
+    pub async fn call_in_progress(&self) -> Result<Value> {
+        for _ in 0..100 {
+            let calls = self.rest.get("/v1/calls?status=in-progress").await?;
+            if let Some(call) = items(&calls).last() {
+                return Ok(call.clone());
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        bail!("nobody talks");
+    }
+
+    /// The calls of a number that have ended, newest first, once there are so many.
+    pub async fn calls_of(&self, number: &str, count: usize) -> Result<Vec<Value>> {
+        let mut seen = Value::Null;
+        for _ in 0..300 {
+            seen = self.rest.get("/v1/calls?limit=200").await?;
+            let theirs = items(&seen).iter().filter(|call| call["number"] == number && !call["ended"].is_null());
+            let theirs: Vec<_> = theirs.cloned().collect();
+            if theirs.len() >= count {
+                return Ok(theirs);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        bail!("{count} calls of {number} did not end: {seen}");
+    }
+
+    /// The newest call of a number, after its end: itself, and its events.
+    pub async fn call_of(&self, number: &str) -> Result<(Value, Vec<Value>)> {
+        let call = self.calls_of(number, 1).await?.swap_remove(0);
+        let events = self.timeline(&text(&call, "id")?).await?;
+        Ok((call, events))
     }
 
     pub async fn runs(&self, call: &str) -> Result<Vec<Value>> {

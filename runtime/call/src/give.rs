@@ -115,7 +115,7 @@ impl Call {
         if self.husks.has(leg.line.port)
             || leg.replacing.is_some()
             || leg.referring.is_some()
-            || !leg.line.asks.is_empty()
+            || leg.line.asks.are_of_far_end()
         {
             return Err(format!("the far end of leg {number} is being asked something"));
         }

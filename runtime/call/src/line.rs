@@ -138,6 +138,12 @@ impl Asks {
         self.open.is_empty()
     }
 
+    /// Whether the far end owes an answer. To what it has asked itself, ours is on its way: phones
+    /// often begin with a re-INVITE (RFC 3264 10.2, one codec of several).
+    pub(crate) fn are_of_far_end(&self) -> bool {
+        self.open.iter().any(|(_, kind)| *kind != LegAsk::Reoffer)
+    }
+
     /// What is still said of them changes nothing.
     pub(crate) fn clear(&mut self) {
         self.open.clear();

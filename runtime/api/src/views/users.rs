@@ -208,7 +208,7 @@ pub(crate) struct Registration {
     path: Vec<String>,
     /// How much it is preferred, in thousandths.
     q_permille: u16,
-    /// `udp` for example.
+    /// `UDP` for example.
     transport: String,
     /// Where the REGISTER came from.
     #[schema(value_type = String)]
