@@ -3,6 +3,7 @@
 pub mod address;
 pub mod callee;
 pub mod ear;
+pub mod fuzz;
 pub mod kamailio;
 pub mod phones;
 pub mod rest;

@@ -49,9 +49,14 @@ fn is_allowed(answer: Option<&str>, message: &Torture) -> bool {
 #[tokio::test]
 async fn all_fifty_torture_messages_are_answered_at_the_datagram_door() -> Result<()> {
     let (server, _tenant) = node().await?;
-    let mut thrower = Thrower::new(address::fresh(), &server).await?;
     let mut wrong = Vec::new();
+    let mut shared = Thrower::new(address::fresh(), &server).await?;
     for message in torture()? {
+        // Answers to INVITE are repeated until there is an ACK, which there is not: each comes from
+        // an address of its own. Others share one: some have the same branch, and are repetitions.
+        let mut own = Thrower::new(address::fresh(), &server).await?;
+        let is_invite = message.bytes.windows(6).any(|word| word == b"INVITE");
+        let thrower = if is_invite { &mut own } else { &mut shared };
         let answer = thrower.answer(&message.bytes, Duration::from_secs(2)).await?;
         if !is_allowed(answer.as_deref(), &message) {
             wrong.push(format!("{}: {answer:?}, allowed {:?}", message.file, message.allowed));
@@ -72,9 +77,8 @@ async fn all_fifty_torture_messages_come_byte_by_byte_over_a_stream() -> Result<
     let mut wrong = Vec::new();
     for message in torture()? {
         let answer = over_stream(&server, &message.bytes).await?;
-        // Longer than it says it is: the rest is waited for.
-        let is_cut_short = message.file == "clerr.sip" && answer.is_none();
-        if !is_cut_short && !is_allowed(answer.as_deref(), &message) {
+        let is_not_framed = NOT_FRAMED.contains(&message.file.as_str()) && answer.is_none();
+        if !is_not_framed && !is_allowed(answer.as_deref(), &message) {
             wrong.push(format!("{}: {answer:?}, allowed {:?}", message.file, message.allowed));
         }
     }
@@ -83,30 +87,41 @@ async fn all_fifty_torture_messages_come_byte_by_byte_over_a_stream() -> Result<
     until_nothing_is_left(&server, Duration::from_secs(60)).await
 }
 
+/// Where they end is not known, or not there yet: the rest is waited for, or the stream is closed.
+const NOT_FRAMED: &[&str] = &["clerr.sip", "ncl.sip", "mcl01.sip"];
+
 /// The first final answer to these bytes, sent one at a time; none when the connection is closed or
-/// half a second goes by.
+/// half a second goes by after the last.
 async fn over_stream(server: &Server, bytes: &[u8]) -> Result<Option<String>> {
     let stream = tokio::net::TcpStream::connect((server.address, 5_060)).await?;
     stream.set_nodelay(true)?;
     let (mut reading, mut writing) = stream.into_split();
-    for byte in bytes {
-        // Closed by the node: what it said before is still to be read.
-        if writing.write_all(&[*byte]).await.is_err() {
-            break;
+    let write = async {
+        for byte in bytes {
+            // Closed by the node: what it said before is read all the same.
+            if writing.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
-    let mut heard = Vec::new();
-    let mut buffer = [0; 16_384];
-    while let Ok(Ok(count @ 1..)) = tokio::time::timeout(Duration::from_millis(500), reading.read(&mut buffer)).await {
-        heard.extend_from_slice(&buffer[..count]);
-        let text = String::from_utf8_lossy(&heard);
-        let mut lines = text.lines().filter(|line| line.starts_with("SIP/2.0 ") && !line.starts_with("SIP/2.0 1"));
-        if let Some(line) = lines.next() {
-            return Ok(Some(line.to_owned()));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    let read = async {
+        let (mut heard, mut buffer) = (Vec::new(), [0; 16_384]);
+        while let Ok(count @ 1..) = reading.read(&mut buffer).await {
+            heard.extend_from_slice(&buffer[..count]);
+            let text = String::from_utf8_lossy(&heard);
+            let mut lines = text.lines().filter(|line| line.starts_with("SIP/2.0 ") && !line.starts_with("SIP/2.0 1"));
+            if let Some(line) = lines.next() {
+                return Some(line.to_owned());
+            }
         }
+        None
+    };
+    tokio::select! {
+        answer = read => Ok(answer),
+        () = write => Ok(None),
     }
-    Ok(None)
 }
 
 /// Two halves of `CALLBOX_MUTANTS` (4,000 by default, 100,000 by `tests/run --long`): after the first
@@ -135,7 +150,7 @@ async fn mutated_torture_messages_leave_nothing_behind() -> Result<()> {
     Ok(())
 }
 
-const MOST_GROWTH_KIB: u64 = 8 << 10;
+const MOST_GROWTH_KIB: u64 = 16 << 10;
 
 /// A domain of the name by which scanners call it, with one user who is there.
 async fn registrar() -> Result<(Server, Tenant)> {
