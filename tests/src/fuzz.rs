@@ -13,7 +13,7 @@ use callbox_sip::{
 };
 
 /// By name, as their corpora are called.
-pub const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("message", message),
     ("uri", uri),
     ("headers", headers),
@@ -21,6 +21,8 @@ pub const TARGETS: [(&str, fn(&[u8])); 6] = [
     ("digest", digest::fuzz),
     ("stream", stream),
 ];
+
+pub type Target = fn(&[u8]);
 
 /// A datagram, read, judged and answered by a user agent that has never heard of the sender. What
 /// was read reads the same from its own bytes.

@@ -124,7 +124,7 @@ async fn over_stream(server: &Server, bytes: &[u8]) -> Result<Option<String>> {
     }
 }
 
-/// Two halves of `CALLBOX_MUTANTS` (4,000 by default, 100,000 by `tests/run --long`): after the first
+/// Two halves of `CALLBOX_MUTANTS` (3,000 by default, 100,000 by `tests/run --long`): after the first
 /// the node has all the memory that it will ever need, and the second must not add to it.
 #[tokio::test]
 async fn mutated_torture_messages_leave_nothing_behind() -> Result<()> {
@@ -134,7 +134,7 @@ async fn mutated_torture_messages_leave_nothing_behind() -> Result<()> {
     let (messages, mut chance) = (torture()?, Chance(0x5eed));
     let mut held_kib = Vec::new();
     for _half in 0..2 {
-        for at in 0..wanted.unwrap_or(4_000) / 2 {
+        for at in 0..wanted.unwrap_or(3_000) / 2 {
             thrower.throw(&chance.mutant(&messages)).await?;
             if at % 100 == 99 {
                 thrower.still_answers().await.with_context(|| format!("after {at} mutants"))?;

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src/fuzz.rs"]
 mod targets;
 
-static TARGET: LazyLock<fn(&[u8])> = LazyLock::new(|| {
+static TARGET: LazyLock<targets::Target> = LazyLock::new(|| {
     let name = std::env::var("CALLBOX_FUZZ_TARGET").unwrap_or_default();
     let found = targets::TARGETS.iter().find(|(known, _)| *known == name);
     found.unwrap_or_else(|| panic!("CALLBOX_FUZZ_TARGET is `{name}`, which is no target")).1
