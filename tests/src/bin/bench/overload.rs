@@ -25,23 +25,24 @@ pub async fn overload() -> Result<Vec<Row>> {
     };
     eprintln!("── overload: the node has a fifth of a core");
     let knee = knee(&server).await?;
-    let mut rows = vec![Row::new("overload", "knee", knee.into(), "calls/s")];
+    // Each is printed when it is known: all of them take minutes.
+    let mut rows = print(vec![Row::new("overload", "knee", knee.into(), "calls/s")])?;
     for times in [2, 5, 10] {
         tokio::time::sleep(SETTLE).await;
         let good = offered(&server, knee * times, LONG).await?;
-        rows.push(
-            Row::new("overload", format!("goodput at {times} times the knee"), steady(&good, LONG), "calls/s")
-                .beside(knee.into())
-                .at_least(f64::from(knee) * 0.9),
-        );
+        let row = Row::new("overload", format!("goodput at {times} times the knee"), steady(&good, LONG), "calls/s")
+            .beside(knee.into())
+            .at_least(f64::from(knee) * 0.9);
+        rows.extend(print(vec![row])?);
     }
     // At once after the worst, what it could carry before.
     let rate = (knee * 9 / 10).max(1);
     let good = offered(&server, rate, LONG).await?;
     let is_back = |good: &u32| f64::from(*good) >= f64::from(rate) * 0.9;
     let back = good.iter().position(is_back).map_or(f64::INFINITY, |second| (second + 1) as f64);
-    rows.push(Row::new("overload", "seconds until it carries that again", back.min(9_999.0), "s").limit(10.0));
-    print(rows)
+    let row = Row::new("overload", "seconds until it carries that again", back.min(9_999.0), "s").limit(10.0);
+    rows.extend(print(vec![row])?);
+    Ok(rows)
 }
 
 /// The highest rate, within a sixth, of which nearly all calls are carried.
