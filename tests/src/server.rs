@@ -17,6 +17,8 @@ pub struct Server {
     child: Option<Child>,
     /// What `RUST_LOG` says to it, instead of what it says to the tests.
     level: Option<&'static str>,
+    /// 0: as the node likes it, which is beside signalling on a small machine.
+    lanes: usize,
 }
 
 impl Server {
@@ -37,9 +39,12 @@ impl Server {
         Self::start_at(address::outside(), allow, None).await
     }
 
-    /// Whose tenants may call the phones of tests. `extra` names neither `egress` nor `sip.allow`.
+    /// Whose tenants may call the phones of tests, and whose calls are on two threads. `extra` names
+    /// neither `egress` nor `sip.allow`.
     pub async fn start_open(extra: &str) -> Result<Self> {
-        Self::start_at(address::fresh(), &format!("{OPEN}{extra}"), None).await
+        let mut server = Self::prepare(address::fresh(), None)?;
+        server.lanes = 2;
+        server.begin(&format!("{OPEN}{extra}")).await
     }
 
     /// The same, over TLS too, on port 5061: with a certificate for its address that nobody vouches for.
@@ -68,18 +73,19 @@ impl Server {
     }
 
     fn prepare(address: Ipv4Addr, level: Option<&'static str>) -> Result<Self> {
-        Ok(Self { address, folder: tempfile::tempdir()?, child: None, level })
+        Ok(Self { address, folder: tempfile::tempdir()?, child: None, level, lanes: 0 })
     }
 
     async fn begin(mut self, extra: &str) -> Result<Self> {
         fs::write(
             self.folder.path().join("callbox.toml"),
             format!(
-                "[node]\ndata_dir = {data:?}\ndrain_s = 2\n\
+                "[node]\ndata_dir = {data:?}\ndrain_s = 2\nlanes = {lanes}\n\
                  [api]\nlisten = \"{address}:8080\"\nhealth_listen = \"{address}:9090\"\n\
                  [sip]\nudp = [\"{address}:5060\"]\ntcp = [\"{address}:5060\"]\n{extra}",
                 data = self.folder.path().join("data"),
                 address = self.address,
+                lanes = self.lanes,
             ),
         )?;
         self.run().await?;

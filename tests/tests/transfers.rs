@@ -213,7 +213,7 @@ async fn a_phone_takes_the_place_of_another() -> Result<()> {
 }
 
 /// A leg goes from one call to another, and messages go the same way. Lanes take turns: the call
-/// that is given away is on another than the adopter's, where the machine has two.
+/// that is given away is on another than the adopter's.
 #[tokio::test]
 async fn a_leg_is_given_to_another_call() -> Result<()> {
     let mut house = House::build().await?;

@@ -16,6 +16,7 @@ use callbox_call::{Begin, Call, Input, Outgoing, Output, PeerMessage, Setup};
 use callbox_model::{CallId, Instant, LegEvent, LegKey, MediaEvent, Offered, Origin};
 use callbox_sandbox::SandboxEvent;
 use ipnet::IpNet;
+use tokio::sync::oneshot;
 
 use crate::admission::Place;
 use crate::clock::Clock;
@@ -33,7 +34,7 @@ pub enum Message {
     Ask {
         call: CallId,
         input: Box<Input>,
-        found: Option<tokio::sync::oneshot::Sender<bool>>,
+        found: Option<oneshot::Sender<bool>>,
     },
     /// A call that goes out.
     Place(Box<Placed>),
@@ -61,6 +62,8 @@ pub struct Placed {
     pub place: Place,
     pub from: String,
     pub outgoing: Box<Outgoing>,
+    /// Told when the call is there, and on its way to the database.
+    pub begun: oneshot::Sender<()>,
 }
 
 /// What admission decided, waiting for the leg's first event.
@@ -201,7 +204,7 @@ impl Lane {
         }
     }
 
-    fn ask(&mut self, call: CallId, input: Input, found: Option<tokio::sync::oneshot::Sender<bool>>) {
+    fn ask(&mut self, call: CallId, input: Input, found: Option<oneshot::Sender<bool>>) {
         let is_here = self.calls.contains_key(&call);
         if let Some(found) = found {
             let _ = found.send(is_here);
@@ -254,8 +257,9 @@ impl Lane {
     }
 
     fn place(&mut self, placed: Placed) {
-        let Placed { call, route, place, from, outgoing } = placed;
+        let Placed { call, route, place, from, outgoing, begun } = placed;
         self.start(call, route, place, None, from, Vec::new(), Begin::Dial(outgoing));
+        let _ = begun.send(());
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a call begins with")]

@@ -82,7 +82,13 @@ impl Audio {
             media.connections.first().or(session).ok_or_else(|| Error::Address("no c= line for it".to_owned()))?;
         let address = address(connection)?;
         let rtp = SocketAddr::new(address, media.port);
-        let payloads: Vec<u8> = media.fmt.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect();
+        // Seven bits (RFC 3550 5.1), and each once: an answer has lines for each of them.
+        let mut payloads = Vec::new();
+        for payload in media.fmt.split_ascii_whitespace().filter_map(|number| number.parse::<u8>().ok()) {
+            if payload < 128 && !payloads.contains(&payload) {
+                payloads.push(payload);
+            }
+        }
         let mut codecs = Vec::new();
         let mut events = None;
         for &payload in &payloads {

@@ -88,6 +88,15 @@ fn what_cannot_be_agreed_says_why() {
     assert_eq!(answer(&attributes).unwrap_err(), Error::TooManyAttributes { found: 257 });
 }
 
+/// Found by fuzzing: the answer was longer than what we would read.
+#[test]
+fn a_payload_type_that_is_offered_many_times_is_answered_once() {
+    let offered = format!("m=audio 9 RTP/AVP 0{} 200\r\na=rtpmap:200 PCMU/8000\r\n", " 0 8".repeat(300));
+    let (body, agreed) = answer(&offered).unwrap();
+    assert_eq!(agreed.accept, [(0, Codec::Pcmu), (8, Codec::Pcma)]);
+    assert_eq!(body.matches("a=rtpmap").count(), 2, "{body}");
+}
+
 #[test]
 fn oddities_of_the_real_world_are_read() {
     // No s= line, no t= line, a session number of 128 bits, lines that end in LF alone.

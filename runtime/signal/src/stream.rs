@@ -92,9 +92,15 @@ async fn live(core: &Rc<RefCell<Core>>, peer: Peer, wire: Wire, mut unsent: mpsc
             }
         }
     };
+    tokio::pin!(write);
     tokio::select! {
-        () = read => {}
-        () = write => {}
+        () = read => {
+            // What was whole before the end of it is answered: nothing more comes into the queue, and
+            // what is in it goes out.
+            core.borrow_mut().disconnected(peer.connection);
+            let _ = tokio::time::timeout(config.message_within, &mut write).await;
+        }
+        () = &mut write => {}
     }
 }
 

@@ -1,8 +1,11 @@
 //! Calls that the API begins.
 
+use std::time::Duration;
+
 use callbox_api::backend::{BackendError, NewCall, OutboundToday, Result, Scope};
 use callbox_call::Outgoing;
 use callbox_model::{CallId, TenantId, Wall};
+use tokio::sync::oneshot;
 
 use super::Backend;
 use super::translate::{error, scope as scoped};
@@ -25,7 +28,7 @@ impl Backend {
             crate::drive::NoWay::Unreachable(why) => refused(&why),
             crate::drive::NoWay::Over(over) => BackendError::Quota { limit: over.limit, detail: over.detail },
         })?;
-        let from = ways.first().map(|way| way.caller.clone()).unwrap_or_default();
+        let from = ways.first().map(|way| uri_of(&way.caller).to_owned()).unwrap_or_default();
         let admitted = self.parts.admission.room(&route).map_err(|full| match full.status {
             486 => BackendError::Quota { limit: "tenant_calls", detail: full.reason.to_owned() },
             403 => BackendError::conflict("tenant-suspended", full.reason),
@@ -33,9 +36,17 @@ impl Backend {
         })?;
         let outgoing = Outgoing { to: call.to, ways, headers: call.headers, timeout: call.timeout, input: call.input };
         let id = admitted.call;
-        let placed = Placed { call: id, route, place: admitted.place, from, outgoing: Box::new(outgoing) };
+        let (begun, has_begun) = oneshot::channel();
+        let placed = Placed { call: id, route, place: admitted.place, from, outgoing: Box::new(outgoing), begun };
         let lane = self.parts.lanes.lane(admitted.lane).ok_or_else(|| BackendError::unavailable("no lane"))?;
         lane.send(Message::Place(Box::new(placed)));
+        // Who asks for it next is to find it. It rings meanwhile, and is not less of a call when the
+        // database is slow.
+        let written = async {
+            let _ = has_begun.await;
+            let _ = self.parts.writer.flush(FOUND_WITHIN).await;
+        };
+        let _ = tokio::time::timeout(FOUND_WITHIN, written).await;
         Ok(id)
     }
 
@@ -64,4 +75,24 @@ fn refused(why: &Unreachable) -> BackendError {
     }
 }
 
+/// The address within the value of a From header.
+fn uri_of(from: &str) -> &str {
+    from.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(from, |(uri, _)| uri)
+}
+
+/// The longest that the answer about a call that begins waits for the database.
+const FOUND_WITHIN: Duration = Duration::from_secs(2);
 const DAY_US: i64 = 86_400_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::uri_of;
+
+    #[test]
+    fn a_record_has_the_address_alone() {
+        for from in ["<sip:+4930555@carrier.example>", "sip:+4930555@carrier.example"] {
+            assert_eq!(uri_of(from), "sip:+4930555@carrier.example");
+        }
+        assert_eq!(uri_of("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "sip:anonymous@anonymous.invalid");
+    }
+}

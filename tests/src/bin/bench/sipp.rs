@@ -81,6 +81,20 @@ impl Calls {
         Ok(told)
     }
 
+    /// Until the last one is over: how many went well in each second.
+    pub async fn seconds(mut self) -> Result<Vec<u32>> {
+        let ended = tokio::time::timeout(Duration::from_secs(180), self.child.wait()).await;
+        ended.context("SIPp did not come to its end")??;
+        let text = fs::read_to_string(self.folder.join("stat.csv")).context("SIPp wrote no statistics")?;
+        let mut lines = text.lines();
+        let names: Vec<_> = lines.next().unwrap_or_default().split(';').collect();
+        let place = names.iter().position(|name| *name == "SuccessfulCall(P)");
+        let place = place.context("SIPp told no SuccessfulCall(P)")?;
+        let good = |line: &str| line.split(';').nth(place).and_then(|value| value.parse().ok()).unwrap_or(0);
+        // The first row is of the moment at which it starts.
+        Ok(lines.skip(1).map(good).collect())
+    }
+
     fn told(&self) -> Result<Told> {
         let text = fs::read_to_string(self.folder.join("stat.csv")).context("SIPp wrote no statistics")?;
         let mut lines = text.lines();
