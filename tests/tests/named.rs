@@ -14,6 +14,7 @@ const CALL: &str = "runtime/call/src/tests/limits.rs";
 const SHARES: &str = "runtime/usage/tests/shares.rs";
 const KV: &str = "runtime/store/tests/suite/kv.rs";
 const E2E: &str = "tests/tests/faults.rs";
+const FRAUD: &str = "tests/tests/fraud.rs";
 
 /// Code, file, test.
 const FAULTS: &[(&str, &str, &str)] = &[
@@ -93,6 +94,14 @@ const LIMITS: &[(&str, &str, &str)] = &[
     ("speech_characters", CALL, "speech_has_so_many_characters_at_most"),
     ("sources", CALL, "a_play_and_a_prompt_have_so_many_sources_at_most"),
     ("recording_s", CALL, "a_recording_is_so_long_at_most_whoever_asks_for_more"),
+    ("legs_per_call", CALL, "a_dial_has_so_many_targets_and_a_call_so_many_legs_at_most"),
+    ("dial_targets", CALL, "a_dial_has_so_many_targets_and_a_call_so_many_legs_at_most"),
+    ("contacts_per_user", "runtime/sip/src/registrar/tests.rs", "a_user_has_so_many_contacts_and_a_node_too"),
+    ("outbound_legs", "runtime/usage/src/outbound.rs", "each_bound_refuses_by_its_name"),
+    ("outbound_legs_per_minute", FRAUD, "so_many_legs_a_minute"),
+    ("outbound_minutes_per_day", FRAUD, "so_many_minutes_and_so_much_money_a_day"),
+    ("outbound_spend_micros_per_day", FRAUD, "so_many_minutes_and_so_much_money_a_day"),
+    ("outbound_new_prefixes_per_day", FRAUD, "so_many_new_countries_a_day"),
     ("asset_bytes", "runtime/api/tests/rest/limits.rs", "an_asset_over_its_limit_is_refused_before_and_as_it_comes"),
     ("tenant_asset_bytes", "runtime/store/tests/suite/owned.rs", "assets"),
     ("tenant_calls", "tests/tests/sipp.rs", "a_tenant_has_so_many_calls_at_once"),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use callbox_model::*;
 
+use super::dialling::dial;
 use super::drivers::Manners;
 use super::world::{OFFER, World, application, offered};
 use crate::Input;
@@ -105,4 +106,15 @@ fn a_module_has_its_grace_and_no_more() {
     world.pass_ms(20);
     assert!(!world.guests.iter().any(|guest| guest.is_running), "it outlived its grace");
     assert!(world.is_over());
+}
+
+#[test]
+fn a_dial_has_so_many_targets_and_a_call_so_many_legs_at_most() {
+    let mut world = answered(Limits { dial_targets: 2, legs_per_call: 3, ..Limits::default() });
+    assert_eq!(refused(world.ask(dial(&["never", "never", "never"]))), "targets: 3 of them, not 1 to 2");
+    assert_eq!(world.ask(dial(&["never", "never"])), Some(Outcome::Dialling(2)));
+    assert_eq!(world.ask(dial(&["never"])), Some(Outcome::Dialling(3)));
+    assert!(
+        matches!(world.ask(dial(&["never"])), Some(Outcome::Failed(StepError::Quota(why))) if why.starts_with("legs_per_call: 3"))
+    );
 }
