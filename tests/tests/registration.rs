@@ -120,7 +120,7 @@ async fn users_call_each_other_by_name() -> Result<()> {
     let music = tenant.behaviours("300", &["music"]).await?;
     let call = place(&tenant, &music, "carla@acme.example").await?;
     carla.until("1 answered").await?;
-    pause(1_500).await;
+    pause(3_000).await;
     carla.tell("hangup 1").await?;
     let heard = carla.heard(1).await?;
     assert!(heard.longest(440.0).is_some_and(|tone| tone.length_s() > 1.0), "{:?}", heard.tone(440.0));
@@ -152,7 +152,7 @@ async fn registrations_survive_a_killed_node() -> Result<()> {
     registered(&tenant, &alice_id).await?;
     let call = place(&tenant, &application, "alice@acme.example").await?;
     alice.until("1 answered").await?;
-    pause(1_500).await;
+    pause(3_000).await;
     alice.tell("hangup 1").await?;
     let heard = alice.heard(1).await?;
     assert!(heard.longest(440.0).is_some_and(|tone| tone.length_s() > 1.0), "{:?}", heard.tone(440.0));

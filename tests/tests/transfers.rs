@@ -75,7 +75,7 @@ async fn a_phone_transfers_without_asking_first() -> Result<()> {
     house.anna.tell(&format!("refer 1 {carla}")).await?;
     house.carla.until("1 answered").await?;
     house.anna.until("1 ended").await?;
-    pause(1_500).await;
+    pause(3_000).await;
     house.carla.tell("hangup 1").await?;
     house.ben.until("1 ended 200").await?;
     let (ben, carla_ear) = (house.ben.heard(1).await?, house.carla.heard(1).await?);
@@ -92,7 +92,7 @@ async fn a_phone_transfers_without_asking_first() -> Result<()> {
     house.ben.tell(&format!("refer 2 {carla}")).await?;
     house.carla.until("2 answered").await?;
     house.ben.until("2 ended").await?;
-    pause(1_500).await;
+    pause(3_000).await;
     house.anna.tell("hangup 2").await?;
     house.carla.until("2 ended 200").await?;
     hears(&house.anna.heard(2).await?, CARLA);
@@ -145,7 +145,7 @@ async fn transfer() -> Result<()> {
     house.anna.tell("replace 1 2").await?;
     house.anna.until("1 ended").await?;
     house.anna.until("2 ended").await?;
-    pause(2_000).await;
+    pause(3_000).await;
     house.ben.tell("hangup 1").await?;
     house.carla.until("1 ended").await?;
     let (ben, carla) = (house.ben.heard(1).await?, house.carla.heard(1).await?);
@@ -169,7 +169,7 @@ async fn a_module_asks_a_phone_to_call_another() -> Result<()> {
     house.anna.tell(&dial).await?;
     house.carla.until("1 answered").await?;
     house.anna.until("1 ended").await?;
-    pause(1_500).await;
+    pause(3_000).await;
     house.carla.tell("hangup 1").await?;
     hears(&house.carla.heard(1).await?, ANNA);
     let (_, events) = house.tenant.call_of("100").await?;
@@ -179,7 +179,7 @@ async fn a_module_asks_a_phone_to_call_another() -> Result<()> {
     let dial = house.dial("101");
     house.anna.tell(&dial).await?;
     house.ben.until("1 is replaced by 2").await?;
-    pause(2_000).await;
+    pause(3_000).await;
     house.ben.tell("hangup 2").await?;
     hears(&house.ben.heard(2).await?, ANNA);
     let (_, events) = house.tenant.call_of("101").await?;
@@ -202,7 +202,7 @@ async fn a_phone_takes_the_place_of_another() -> Result<()> {
     house.anna.tell("replace 2 1").await?;
     house.carla.until("2 answered").await?;
     house.anna.until("1 ended").await?;
-    pause(2_000).await;
+    pause(3_000).await;
     house.carla.tell("hangup 2").await?;
     house.ben.until("1 ended 200").await?;
     hears(&house.ben.heard(1).await?, CARLA);
