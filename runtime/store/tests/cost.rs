@@ -94,6 +94,9 @@ async fn cost_of_a_register() {
         for number in 0..PHONES {
             users.push(world.user(tenant, "example.org", &number.to_string()).await.id);
         }
+        let began = Instant::now();
+        world.store.directory().await.unwrap();
+        println!("the directory with {PHONES} users: {} ms", began.elapsed().as_millis());
         for (cseq, what) in [(1, "first"), (2, "renewed")] {
             let changes: Vec<_> = users.iter().map(|&user| put(user, cseq, world.now())).collect();
             let (ticks, began) = (cpu_ticks(), Instant::now());

@@ -3,7 +3,7 @@
 use callbox_model::{Change, Registration, Subject, User, UserId, Wall};
 use callbox_store::{Error, EventFilter, RegistrationChange, Scope, Store};
 
-use super::world::{World, told};
+use crate::world::{World, told};
 
 const HOUR: i64 = 3_600_000_000;
 
