@@ -23,7 +23,7 @@ pub struct Server {
 
 impl Server {
     /// `extra` is TOML that is put behind the harness's own settings: whole tables, and before the
-    /// first of them, if need be, more keys of `[api]`.
+    /// first of them, if need be, more keys of `[sip]`.
     pub async fn start(extra: &str) -> Result<Self> {
         Self::start_at(address::fresh(), extra, None).await
     }
@@ -82,6 +82,7 @@ impl Server {
             format!(
                 "[node]\ndata_dir = {data:?}\ndrain_s = 2\nlanes = {lanes}\n\
                  [api]\nlisten = \"{address}:8080\"\nhealth_listen = \"{address}:9090\"\n\
+                 requests_per_s_per_key = {API_RATE}\n\
                  [sip]\nudp = [\"{address}:5060\"]\ntcp = [\"{address}:5060\"]\n{extra}",
                 data = self.folder.path().join("data"),
                 address = self.address,
@@ -210,6 +211,8 @@ impl Drop for Server {
 }
 
 /// Loopback for most phones, the other network for those that do not believe in it.
+/// A key's rate is tested where the API is.
+const API_RATE: u32 = 100_000;
 const OPEN: &str = "[egress]\nnetworks = [\"127.0.0.0/8\", \"10.99.0.0/16\"]\n\
     [sip.allow]\nnetworks = [\"127.0.0.0/8\", \"10.99.0.0/16\"]\n";
 

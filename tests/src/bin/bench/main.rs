@@ -49,8 +49,7 @@ async fn main() -> Result<std::process::ExitCode> {
 
 /// One node with a tenant whose numbers behave as named.
 async fn node(numbers: &[(&str, &str)]) -> Result<(Server, Tenant)> {
-    // A key's rate is no figure of a benchmark.
-    let server = Server::start("requests_per_s_per_key = 100_000\n[media]\nsilence_s = 600\n").await?;
+    let server = Server::start("[media]\nsilence_s = 600\n").await?;
     let tenant = Tenant::make(&server, "bench").await?;
     for (number, behaviour) in numbers {
         tenant.behaviours(number, &[behaviour]).await?;
