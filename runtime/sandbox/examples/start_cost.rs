@@ -109,14 +109,14 @@ impl Bench {
     }
 
     fn parked(&self) {
-        let before = resident_bytes();
+        let before = taken_bytes();
         for run in 0..PARKED {
             self.start(1_000_000 + run as u128);
         }
         for _ in 0..PARKED {
             self.first_step();
         }
-        let grown = resident_bytes().saturating_sub(before);
+        let grown = taken_bytes().saturating_sub(before);
         row("parked-guest", grown as f64 / PARKED as f64 / 1_000.0, "kB", Some(64.0));
     }
 }
@@ -133,9 +133,11 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn resident_bytes() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or_default() * 4_096
+/// Pages that guests share are there once.
+fn taken_bytes() -> u64 {
+    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").expect("the kernel tells");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("Pss");
+    line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).expect("a figure") * 1_024
 }
 
 /// A host that has nothing to lend.

@@ -16,7 +16,7 @@ use callbox_tests::address;
 use callbox_tests::rest::Rest;
 use callbox_tests::server::Server;
 use callbox_tests::tenant::Tenant;
-use process::{Cpu, resident_bytes};
+use process::{Cpu, memory};
 use row::Row;
 use sipp::{Answerer, Load};
 use sound::{Receiver, Sender};
@@ -174,18 +174,19 @@ async fn parked() -> Result<Vec<Row>> {
     };
     load(100, Duration::from_secs(1)).start(&server.scratch("warm"))?.end().await?;
     tokio::time::sleep(SETTLE).await;
-    let empty = resident_bytes(pid)?;
+    let empty = memory(pid)?;
     let idle = measured(pid, Duration::from_secs(5)).await?;
     let calls = load(CALLS, Duration::from_secs(35)).start(&server.scratch("sipp"))?;
     let up = until_calls(&server, CALLS).await?;
     tokio::time::sleep(SETTLE).await;
-    let full = resident_bytes(pid)?;
+    let full = memory(pid)?;
     let held = measured(pid, Duration::from_secs(10)).await?.without(&idle);
     let told = calls.end().await?;
-    let per_call = full.saturating_sub(empty) as f64 / f64::from(up.max(1)) / 1_000.0;
+    let per_call = |full: u64, empty: u64| full.saturating_sub(empty) as f64 / f64::from(up.max(1)) / 1_000.0;
     let per_second = held.whole.as_secs_f64() * 1e6 / held.wall.as_secs_f64() / f64::from(up.max(1));
     print(vec![
-        Row::new("parked", "memory-per-call", per_call, "kB").limit(64.0),
+        Row::new("parked", "memory-per-call", per_call(full.taken, empty.taken), "kB").limit(64.0),
+        Row::new("parked", "resident-per-call", per_call(full.resident, empty.resident), "kB"),
         Row::new("parked", "cpu-per-held-call", per_second, "us/s"),
         Row::new("parked", "lost-calls", (CALLS - told.good.min(CALLS)).into(), "calls").limit(0.0),
     ])

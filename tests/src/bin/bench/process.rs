@@ -78,12 +78,24 @@ impl Spent {
     }
 }
 
-/// Resident memory. The pages of files it has mapped are in it.
-pub fn resident_bytes(process: u32) -> Result<u64> {
+/// What a process has in memory, in bytes.
+#[derive(Clone, Copy)]
+pub struct Memory {
+    /// What it takes of the machine: a page that is mapped a thousand times is there once (`Pss`).
+    pub taken: u64,
+    /// Every page of every mapping, as `top` shows it (`Rss`).
+    pub resident: u64,
+}
+
+pub fn memory(process: u32) -> Result<Memory> {
     let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Rss:")).context("no Rss in smaps_rollup")?;
-    let kib: u64 = line.split_whitespace().next().context("no figure after Rss:")?.parse()?;
-    Ok(kib * 1_024)
+    let read = |name: &str| -> Result<u64> {
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let figure = line.and_then(|line| line.split_whitespace().next());
+        let kib: u64 = figure.with_context(|| format!("no {name} in smaps_rollup"))?.parse()?;
+        Ok(kib * 1_024)
+    };
+    Ok(Memory { taken: read("Pss")?, resident: read("Rss")? })
 }
 
 /// Name, and user and system time.
