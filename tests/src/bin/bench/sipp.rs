@@ -22,7 +22,7 @@ pub struct Load<'a> {
     pub rate: u32,
     /// Length of `<pause/>`.
     pub pause: Duration,
-    /// Where the far end is to send its sound.
+    /// Where the far end is to send its sound: to where the calls come from, for it goes nowhere else.
     pub sound_to: (Ipv4Addr, u16),
 }
 
@@ -50,7 +50,7 @@ impl Load<'_> {
             .replace("[media_ip]", &self.sound_to.0.to_string())
             .replace("[media_port]", &self.sound_to.1.to_string());
         fs::write(folder.join("scenario.xml"), scenario)?;
-        let from = address::fresh().to_string();
+        let from = self.sound_to.0.to_string();
         let child = sipp(folder)
             .arg(format!("{}:5060", self.to))
             .args(["-sf", "scenario.xml", "-s", self.number, "-i", &from, "-mi", &from, "-p", "5070"])
