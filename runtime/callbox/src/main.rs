@@ -12,6 +12,7 @@ mod clock;
 mod config;
 mod directory;
 mod drive;
+mod fatal;
 mod lane;
 mod limited;
 mod metering;

@@ -62,6 +62,7 @@ impl Node {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let limits = Arc::new(config.limits.clone());
         let metrics = metering::install()?;
+        crate::fatal::install();
 
         let store = open_store(&config).await?;
         let lost = store.close_lost(wall()).await.context("cannot close what the last process left open")?;
