@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::address;
 use crate::rest::Rest;
@@ -142,7 +143,7 @@ impl Server {
     /// SIGTERM, as a service manager sends it; returns how it ended.
     pub async fn terminate(&mut self) -> Result<std::process::ExitStatus> {
         let mut child = self.child.take().context("the node is not running")?;
-        Command::new("kill").arg("-TERM").arg(child.id().to_string()).status()?;
+        kill_process(Pid::from_child(&child), Signal::TERM)?;
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             if let Some(status) = child.try_wait()? {
