@@ -211,9 +211,10 @@ impl Drop for Server {
     }
 }
 
-/// Loopback for most phones, the other network for those that do not believe in it.
 /// A key's rate is tested where the API is.
 const API_RATE: u32 = 100_000;
+
+/// Loopback for most phones, the other network for those that do not believe in it.
 const OPEN: &str = "[egress]\nnetworks = [\"127.0.0.0/8\", \"10.99.0.0/16\"]\n\
     [sip.allow]\nnetworks = [\"127.0.0.0/8\", \"10.99.0.0/16\"]\n";
 
